@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* A new connection: fill an entry, publish it, and settle with another CPU that does the same. */
+#pragma once
+
+#include "existing.h"
+#include "fragments.h"
+
+#define NO_PLACE (-1)
+
+static __always_inline void fill(struct conn *c, const struct packet *p, const struct dest *d,
+				 __u32 slot, __u32 now)
+{
+	/* The generation goes on from the entry's last use. */
+	__u64 word = READ(c->state) & ~(STATE_GENERATION - 1);
+
+	word |= STATE_FLAG_INACTIVE | (__u64)(d->forwarding & 3) << STATE_FORWARD_SHIFT;
+	if (d->forwarding != FORWARD_MASQ)
+		word |= STATE_FLAG_NOOUTPUT;
+	c->client = p->source;
+	c->vaddr = p->destination;
+	c->cport = p->sport;
+	c->vport = p->dport;
+	c->protocol = p->protocol;
+	c->family = p->family;
+	c->hop = 0;
+	c->hop_age = 0;
+	c->dest = slot;
+	c->seen = now;
+	WRITE(c->state, with_life(next_state(word, p, false), LIFE_NEW));
+}
+
+/* The oldest half-open connection among the 16 slots of a home, or 0. Only from a client's slot:
+ * an established connection never gives way to a SYN. */
+static __always_inline __u32 oldest_half_open(__u64 hash, __u32 now)
+{
+	__u32 oldest = 0;
+	__u32 age = 0;
+
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(hash, neighbour);
+
+		if (!b)
+			return 0;
+		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+			__u32 index = SLOT_INDEX(READ(b->slot[i]));
+			struct conn *c = conn_at(index);
+			__u64 state;
+
+			if (!c)
+				continue;
+			state = READ(c->state);
+			if (STATE_LIFE(state) != LIFE_LIVE || c->protocol != IPPROTO_TCP ||
+			    (state & 0xff) != TCP_SYN_RECV)
+				continue;
+			if (!oldest || now - READ(c->seen) > age) {
+				oldest = index;
+				age = now - READ(c->seen);
+			}
+		}
+	}
+	return oldest;
+}
+
+/* make_room ends the oldest half-open connection of a full home. Returns 1 if it ended one. */
+__noinline int make_room(__u64 hash, __u32 now)
+{
+	__u32 index = oldest_half_open(hash, now);
+
+	return index ? expire(index) : 0;
+}
+
+/* publish_or_make_room gives the position, or NO_PLACE. */
+static __always_inline int publish_or_make_room(__u64 hash, __u64 word, __u32 now)
+{
+	int position = publish(hash, word);
+
+	if (position < 0 && make_room(hash, now))
+		position = publish(hash, word);
+	return position;
+}
+
+/* lost_to_rival settles with entries of the same key. Each CPU publishes first and looks then, so of
+ * two at least one sees the other. A LIVE rival wins; of two NEW ones the lower position wins, and
+ * kills the other, whose own confirm then fails: exactly one of the two swaps succeeds. */
+static __always_inline bool lost_to_rival(const struct conn *mine, const struct packet *p,
+					  __u64 my_word, int my_position)
+{
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(p->hash, neighbour);
+
+		if (!b)
+			return true;
+		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+			__u64 word = READ(b->slot[i]);
+			struct conn *c;
+			__u64 state;
+
+			if (word >> 32 != my_word >> 32 || word == my_word ||
+			    (__u32)word & SLOT_REVERSE)
+				continue;
+			c = conn_at(SLOT_INDEX(word));
+			if (!c || !is_forward(c, p))
+				continue;
+			state = READ(c->state);
+			if (STATE_LIFE(state) == LIFE_LIVE)
+				return true;
+			if (STATE_LIFE(state) != LIFE_NEW)
+				continue;
+			if ((int)(neighbour * BUCKET_SLOTS + i) < my_position)
+				return true;
+			if (__sync_val_compare_and_swap(&c->state, state,
+							with_life(state, LIFE_DEAD)) != state &&
+			    STATE_LIFE(READ(c->state)) == LIFE_LIVE)
+				return true; /* it confirmed before we could kill it */
+		}
+	}
+	return false;
+}
+
+/* withdraw takes back an entry that was never confirmed. */
+static __always_inline void withdraw(struct conn *c, __u64 hash, __u64 word)
+{
+	retract(hash, word);
+	WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
+}
+
+/* confirm makes the entry LIVE, and counts it at its server: from the very word that it swapped, as
+ * the next packet may move it on at once. False if a rival killed the entry meanwhile. */
+static __always_inline bool confirm(struct conn *c, __u32 slot)
+{
+	__u64 state = READ(c->state);
+
+	if (STATE_LIFE(state) != LIFE_NEW ||
+	    __sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_LIVE)) != state)
+		return false;
+	count_conns(slot, state & STATE_FLAG_INACTIVE ? CONNS_INACTIVE : CONNS_ACTIVE);
+	return true;
+}
+
+/* publish_reverse gives a NAT connection its second slot, by which replies are found. */
+static __always_inline bool publish_reverse(struct conn *c, const struct dest *d, __u32 index,
+					    __u32 now)
+{
+	__u64 hash = hash_reverse(c, d);
+	__u64 word = slot_word(hash, index | SLOT_REVERSE);
+
+	if (publish_or_make_room(hash, word, now) < 0)
+		return false;
+	/* Whoever ended the connection before this slot was there could not clear it. */
+	if (STATE_LIFE(READ(c->state)) != LIFE_LIVE) {
+		retract(hash, word);
+		return false;
+	}
+	return true;
+}
+
+/* lost goes on with the connection that was first. */
+static __always_inline int lost(struct xdp_md *ctx, const struct packet *p, __u32 now)
+{
+	__u32 slot;
+	struct conn *c = find(p, &slot);
+
+	if (!c)
+		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
+	return known(ctx, p, c, slot, now);
+}
+
+/* serves tells whether the server is still one of the packet's service. It is not when the service's
+ * list was swapped while a scheduler read the old one, and the block has been used again. */
+static __always_inline bool serves(const struct dest *d, const struct packet *p)
+{
+	return d->flags & DEST_AVAILABLE && d->vport == p->dport && d->protocol == p->protocol &&
+	       d->family == p->family && same_addr(&d->vaddr, &p->destination);
+}
+
+static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
+{
+	const struct packet *p = &s->packet;
+	__u32 slot = s->slot;
+	struct dest *d = dest_at(slot);
+	__u32 now = now_ms();
+	__u32 forwarding;
+	struct conn *c;
+	__u32 index;
+	__u64 word;
+	int position;
+
+	if (!d)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	if (!serves(d, p))
+		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
+	index = take();
+	if (!index)
+		index = make_room(p->hash, now) ? take() : 0;
+	if (!index)
+		return finish(OUTCOME_DROP_TABLE_FULL, XDP_DROP);
+	c = conn_at(index);
+	if (!c)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	fill(c, p, d, slot, now);
+	word = slot_word(p->hash, index);
+	position = publish_or_make_room(p->hash, word, now);
+	if (position < 0) {
+		WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
+		return finish(OUTCOME_DROP_BUCKET_FULL, XDP_DROP);
+	}
+	if (lost_to_rival(c, p, word, position) || !confirm(c, slot)) {
+		withdraw(c, p->hash, word);
+		return lost(ctx, p, now);
+	}
+	forwarding = STATE_FORWARD(READ(c->state));
+	if (forwarding == FORWARD_MASQ && !publish_reverse(c, d, index, now)) {
+		expire(index);
+		return finish(OUTCOME_DROP_BUCKET_FULL, XDP_DROP);
+	}
+	if (p->flags & PACKET_FIRST_FRAGMENT)
+		remember(p, s->fragment);
+	count_new(d, slot);
+	count_in(d, slot, p->length);
+	return to_server(ctx, p, slot, d, forwarding, now);
+}

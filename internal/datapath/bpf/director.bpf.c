@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause)
+/* Drover's director. A packet's way: parse, connection, (service, schedule, new connection), forward,
+ * count. drover_xdp is the entry, attached to the interfaces; the other xdp programs are its stages. */
+#include "connect.h"
+#include "existing.h"
+#include "fragments.h"
+#include "make_error.h"
+#include "neighbour.h"
+#include "parse.h"
+#include "relay_error.h"
+#include "schedule.h"
+#include "sweep.h"
+
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+/* Makes these types known to bpf2go, which reads them from the object's BTF. */
+const struct block_head *unused_head __attribute__((unused));
+const enum outcome *unused_outcome __attribute__((unused));
+const enum scheduler *unused_scheduler __attribute__((unused));
+const enum life *unused_life __attribute__((unused));
+
+static __always_inline int hand_on_packet(struct xdp_md *ctx, const struct packet *p,
+					  enum stage stage)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	s->packet = *p;
+	return hand_on(ctx, stage);
+}
+
+/* current gives the packet's connection unless it is over; then it is ended. */
+static __always_inline struct conn *current(struct packet *p, __u32 *slot, __u32 now)
+{
+	struct conn *c;
+
+	hash_packet(p);
+	c = find(p, slot);
+	if (!c || !is_stale(c, p, *slot, now))
+		return c;
+	expire(SLOT_INDEX(*slot));
+	return NULL;
+}
+
+/* transport carries a TCP or UDP packet on: to its connection, or to what begins one. */
+static __always_inline int transport(struct xdp_md *ctx, struct packet *p)
+{
+	__u32 now = now_ms();
+	__u32 slot = 0;
+	struct conn *c = current(p, &slot, now);
+
+	return c ? known(ctx, p, c, slot, now) : hand_on_packet(ctx, p, STAGE_NEW);
+}
+
+/* first_fragment does the same, and leaves the connection behind for the fragments that follow. */
+static __always_inline int first_fragment(struct xdp_md *ctx, struct scratch *s, __u32 id)
+{
+	struct packet *p = &s->packet;
+	__u32 now = now_ms();
+	__u32 slot = 0;
+	struct conn *c;
+
+	p->flags |= PACKET_FIRST_FRAGMENT;
+	s->fragment = id;
+	c = current(p, &slot, now);
+	if (!c)
+		return hand_on(ctx, STAGE_NEW);
+	remember(p, id);
+	return known(ctx, p, c, slot, now);
+}
+
+SEC("xdp.frags")
+int drover_xdp(struct xdp_md *ctx)
+{
+	struct packet p = {};
+
+	switch (parse(ctx, &p)) {
+	case PARSED_TRANSPORT:
+		return transport(ctx, &p);
+	case PARSED_ICMP:
+		return hand_on_packet(ctx, &p, STAGE_ICMP);
+	case PARSED_FRAGMENT:
+		return hand_on_packet(ctx, &p, STAGE_FRAGMENT);
+	case PARSED_ARP:
+		hear_arp(ctx);
+		return finish(OUTCOME_PASS_OTHER, XDP_PASS);
+	case PARSED_PROTOCOL:
+		return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
+	case PARSED_MALFORMED:
+		return finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
+	default:
+		return finish(OUTCOME_PASS_OTHER, XDP_PASS);
+	}
+}
+
+static __always_inline enum stage stage_of(__u8 scheduler)
+{
+	switch (scheduler) {
+	case SCHED_RR:
+	case SCHED_WRR:
+		return STAGE_WALK;
+	case SCHED_SH:
+	case SCHED_DH:
+		return STAGE_TABLE;
+	default:
+		return STAGE_LEAST;
+	}
+}
+
+/* A packet without a connection: a service's first packet, or none of ours. */
+SEC("xdp.frags")
+int new_conn(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+	struct service_key key = {};
+	struct service *service;
+	struct packet *p;
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	p = &s->packet;
+	key.addr = p->destination;
+	key.port = p->dport;
+	key.protocol = p->protocol;
+	key.family = p->family;
+	service = bpf_map_lookup_elem(&services, &key);
+	if (!service)
+		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	if (p->protocol == IPPROTO_TCP && (!(p->flags & PACKET_SYN) || p->flags & PACKET_RST))
+		return finish(OUTCOME_PASS_NO_CONN, XDP_PASS);
+	if (!is_for_us(ctx))
+		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
+	s->service = *service;
+	switch (stage_of(service->scheduler)) {
+	case STAGE_WALK:
+		return hand_on(ctx, STAGE_WALK);
+	case STAGE_TABLE:
+		return hand_on(ctx, STAGE_TABLE);
+	default:
+		return hand_on(ctx, STAGE_LEAST);
+	}
+}
+
+/* chosen goes on with what a scheduler picked; without a server the client is told so. */
+static __always_inline int chosen(struct xdp_md *ctx, struct scratch *s, __u32 slot)
+{
+	s->slot = slot;
+	s->answer = ANSWER_UNREACHABLE;
+	s->mtu = 0;
+	return slot ? hand_on(ctx, STAGE_CONNECT) : hand_on(ctx, STAGE_ANSWER);
+}
+
+SEC("xdp.frags")
+int sched_walk(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	return s ? chosen(ctx, s, pick_walk(&s->service)) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int sched_least(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	return s ? chosen(ctx, s, pick_least(&s->service)) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int sched_table(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	return s ? chosen(ctx, s, pick_table(&s->service, &s->packet)) :
+		   finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int connect_server(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	return s ? connect(ctx, s) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int answer_error(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	if (!within_rate(now_ms()))
+		return finish(OUTCOME_DROP_RATE_LIMIT, XDP_DROP);
+	if (!make_error(ctx, s->packet.family, s->answer, s->mtu))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return finish(answered(s->answer), bpf_redirect(ctx->ingress_ifindex, 0));
+}
+
+SEC("xdp.frags")
+int ask_neighbour(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	return s ? ask(ctx, &s->ask, s->packet.family) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+/* Echo and all that is no error is the host's. */
+SEC("xdp.frags")
+int icmp(struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end;
+	struct scratch *s = scratch();
+	__u8 *type;
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	type = (void *)(long)ctx->data + ETH_HLEN;
+	type += s->packet.family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	if ((void *)(type + ICMP_HEADER) > end)
+		return finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
+	if (is_error(s->packet.family, *type))
+		return relay_error(ctx, &s->packet);
+	if (s->packet.family == FAMILY_V6)
+		hear_advertisement(ctx);
+	return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
+}
+
+SEC("xdp.frags")
+int fragment(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+	struct fragment_key key;
+	struct fragment *f;
+	bool first = false;
+	struct packet *p;
+	__u32 id = 0;
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	p = &s->packet;
+	switch (identify(ctx, p, &id, &first)) {
+	case PARSED_TRANSPORT:
+		return first_fragment(ctx, s, id);
+	case PARSED_FRAGMENT:
+		break;
+	case PARSED_PROTOCOL:
+		return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
+	default:
+		return finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
+	}
+	key = fragment_key(p, id);
+	f = bpf_map_lookup_elem(&fragments, &key);
+	if (f)
+		return later(ctx, p, f);
+	if (is_virtual(&p->destination))
+		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
+	return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+}
+
+SEC("syscall")
+int start_timer(void *unused)
+{
+	__u32 zero = 0;
+	struct timer_value *v = bpf_map_lookup_elem(&timers, &zero);
+	long err;
+
+	if (!v)
+		return -1;
+	tick(bpf_ktime_get_ns() / NS_PER_MS);
+	err = bpf_timer_init(&v->timer, &timers, CLOCK_MONOTONIC);
+	if (err && err != -16 /* EBUSY: it is there already */)
+		return err;
+	err = bpf_timer_set_callback(&v->timer, on_timer);
+	return err ?: bpf_timer_start(&v->timer, NS_PER_MS, 0);
+}
+
+/* For tests: one turn of the timer, at a time of their choosing. */
+struct turn {
+	__u32 now;
+};
+
+SEC("syscall")
+int turn_timer(struct turn *t)
+{
+	return tick(t->now);
+}

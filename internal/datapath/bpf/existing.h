@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* A packet of a known connection. */
+#pragma once
+
+#include "count.h"
+#include "forward.h"
+
+/* is_for_us tells whether the frame's MAC is that of the interface it came by: on a segment that
+ * floods, frames for other machines arrive too, and forwarding them would double them. */
+static __always_inline bool is_for_us(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	__u32 ifindex = ctx->ingress_ifindex;
+	__u64 *mac;
+
+	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
+		return false;
+	mac = bpf_map_lookup_elem(&ingress_macs, &ifindex);
+	return !mac || !*mac || *mac == mac_word(data);
+}
+
+static __always_inline int from_client(struct xdp_md *ctx, const struct packet *p, struct conn *c,
+				       __u32 now)
+{
+	__u32 slot = c->dest;
+	struct dest *d = dest_at(slot);
+
+	if (!d)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	if (!(d->flags & DEST_AVAILABLE))
+		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
+	count_in(d, slot, p->length);
+	observe(c, p, false, now);
+	return to_server(ctx, p, slot, d, STATE_FORWARD(READ(c->state)), now);
+}
+
+static __always_inline int from_server(struct xdp_md *ctx, const struct packet *p, struct conn *c,
+				       __u32 now)
+{
+	__u32 slot = c->dest;
+	struct dest *d = dest_at(slot);
+
+	if (!d)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	count_out(d, slot, p->length);
+	observe(c, p, true, now);
+	return to_client(ctx, p, c, now);
+}
+
+static __always_inline int known(struct xdp_md *ctx, const struct packet *p, struct conn *c,
+				 __u32 slot_word, __u32 now)
+{
+	if (!is_for_us(ctx))
+		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
+	if (slot_word & SLOT_REVERSE)
+		return from_server(ctx, p, c, now);
+	return from_client(ctx, p, c, now);
+}
+
+/* is_stale tells whether the connection found is over for this packet, and a new one may begin. */
+static __always_inline bool is_stale(const struct conn *c, const struct packet *p, __u32 slot_word,
+				     __u32 now)
+{
+	__u64 state = READ(c->state);
+
+	if (expired(c, state, now))
+		return true;
+	return p->flags & PACKET_SYN && !(slot_word & SLOT_REVERSE) && is_over(state);
+}

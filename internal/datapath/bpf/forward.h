@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* Sending a packet on: by direct routing (the MACs and the TTL alone change) or by NAT. */
+#pragma once
+
+#include "checksum.h"
+#include "hop.h"
+#include "stages.h"
+#include "state.h"
+
+/* decrement lowers TTL or hop limit; false if the header is not all there. */
+static __always_inline bool decrement(struct xdp_md *ctx, const struct packet *p)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+
+	if (p->family == FAMILY_V4) {
+		struct iphdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		ip->ttl--;
+		/* TTL is the high byte of its word; one less there is one more in the checksum. */
+		ip->check = adjusted(ip->check, (__u16)~bpf_htons(0x100));
+	} else {
+		struct ipv6hdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		ip->hop_limit--;
+	}
+	return true;
+}
+
+/* send puts the MACs on and gives the verdict for the device that the hop names. */
+static __always_inline int send(struct xdp_md *ctx, __u64 hop, enum outcome outcome)
+{
+	struct device *d = device_at(HOP_DEVICE(hop));
+	void *data = (void *)(long)ctx->data;
+	__u64 source;
+
+	if (!d || data + ETH_HLEN > (void *)(long)ctx->data_end)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	source = READ(d->mac);
+	*(__u32 *)data = (__u32)hop;
+	*(__u16 *)(data + 4) = (__u16)(hop >> 32);
+	*(__u16 *)(data + 6) = (__u16)source;
+	*(__u32 *)(data + 8) = (__u32)(source >> 16);
+	if (d->flags & DEVICE_TX && d->ifindex == ctx->ingress_ifindex)
+		return finish(outcome, XDP_TX);
+	return finish(outcome, bpf_redirect(d->ifindex, 0));
+}
+
+/* too_big tells whether the packet must be answered instead of sent. A device in generic mode sees
+ * packets that are cut to size only later. */
+static __always_inline bool too_big(const struct packet *p, __u64 hop, __u32 mtu)
+{
+	struct device *d;
+
+	if (!mtu || p->length <= mtu)
+		return false;
+	d = device_at(HOP_DEVICE(hop));
+	return !d || !(d->flags & DEVICE_GENERIC);
+}
+
+/* unresolved ends a packet whose next hop is not known. It is never passed to the host: the VIP is
+ * local there, and the host would reset the connection. */
+static __always_inline int unresolved(struct xdp_md *ctx, const struct packet *p, enum resolved r)
+{
+	struct scratch *s;
+
+	if (r == HOP_NO_ROUTE)
+		return finish(OUTCOME_DROP_NO_ROUTE, XDP_DROP);
+	if (r != HOP_ASK)
+		return finish(OUTCOME_DROP_NO_NEIGHBOUR, XDP_DROP);
+	s = scratch();
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	s->packet = *p;
+	return hand_on(ctx, STAGE_ASK);
+}
+
+/* fix_transport replaces one port and mends the checksum by gain, what the addresses gave it. */
+static __always_inline bool fix_transport(void *transport, void *end, const struct packet *p,
+					  bool source, __be16 port, __u64 gain)
+{
+	struct udphdr *udp = transport; /* the ports lie as in TCP */
+	struct tcphdr *tcp = transport;
+	__be16 *at = source ? &udp->source : &udp->dest;
+
+	if ((void *)(udp + 1) > end)
+		return false;
+	gain += replaced16(*at, port);
+	*at = port;
+	if (p->protocol == IPPROTO_TCP) {
+		if ((void *)(tcp + 1) > end)
+			return false;
+		tcp->check = adjusted(tcp->check, gain);
+	} else if (udp->check) { /* none stays none (RFC 768) */
+		udp->check = adjusted(udp->check, gain) ?: 0xffff;
+	}
+	return true;
+}
+
+/* replace_addr rewrites source or destination in the IP header; *gain is what TCP's and UDP's
+ * checksum gets by it. */
+static __always_inline bool replace_addr(struct xdp_md *ctx, const struct packet *p, bool source,
+					 const union addr *to, __u64 *gain)
+{
+	const union addr *from = source ? &p->source : &p->destination;
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+
+	if (p->family == FAMILY_V4) {
+		struct iphdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		*gain = replaced32(from->word[3], to->word[3]);
+		*(source ? &ip->saddr : &ip->daddr) = to->word[3];
+		ip->check = adjusted(ip->check, *gain);
+	} else {
+		struct ipv6hdr *ip = data + ETH_HLEN;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		*gain = replaced_addr(from, to);
+		__builtin_memcpy(source ? &ip->saddr : &ip->daddr, to, sizeof(*to));
+	}
+	return true;
+}
+
+/* translate rewrites the source or destination address and port of the packet. */
+static __always_inline bool translate(struct xdp_md *ctx, const struct packet *p, bool source,
+				      const union addr *to, __be16 port)
+{
+	void *transport = (void *)(long)ctx->data + ETH_HLEN;
+	void *end = (void *)(long)ctx->data_end;
+	__u64 gain;
+
+	if (!replace_addr(ctx, p, source, to, &gain))
+		return false;
+	transport += p->family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	if (p->flags & PACKET_FRAGMENT_HEADER)
+		transport += FRAGMENT_HEADER;
+	return fix_transport(transport, end, p, source, port, gain);
+}
+
+static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p, __u32 slot,
+				     const struct dest *d, __u32 forwarding, __u32 now)
+{
+	enum resolved r;
+	__u64 hop;
+	__u32 mtu;
+
+	if (p->hops <= 1)
+		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
+	r = resolve_dest(ctx, slot, d, now, &hop, &mtu);
+	if (r != HOP_FOUND)
+		return unresolved(ctx, p, r);
+	if (too_big(p, hop, mtu))
+		return answer(ctx, p, ANSWER_TOO_BIG, mtu);
+	if (!decrement(ctx, p))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	if (forwarding != FORWARD_MASQ)
+		return send(ctx, hop, OUTCOME_FORWARD_ROUTE);
+	if (!translate(ctx, p, false, &d->addr, d->port))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return send(ctx, hop, OUTCOME_FORWARD_MASQ_IN);
+}
+
+/* to_client sends a real server's reply on, from the VIP. */
+static __always_inline int to_client(struct xdp_md *ctx, const struct packet *p, struct conn *c,
+				     __u32 now)
+{
+	enum resolved r;
+	__u64 hop;
+
+	if (p->hops <= 1)
+		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
+	r = resolve_client(ctx, c, now, &hop);
+	if (r != HOP_FOUND)
+		return unresolved(ctx, p, r);
+	if (!decrement(ctx, p) || !translate(ctx, p, true, &c->vaddr, c->vport))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return send(ctx, hop, OUTCOME_FORWARD_MASQ_OUT);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* Every map, and who writes it. Sizes marked "load" are set by Go before loading. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "outcomes.h"
+#include "packet.h"
+#include "types.h"
+
+/* Set before loading. */
+const volatile __u32 conn_capacity = 1024;  /* entries of conns that may be used, 1..capacity */
+const volatile __u32 bucket_mask = 511;     /* buckets - 1 */
+const volatile __u64 hash_seed = 0;         /* random, so that nobody can choose collisions */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct service_key);
+	__type(value, struct service);
+} services SEC(".maps"); /* Go */
+
+/* The VIPs, with the number of their services: a fragment without ports is for one of them or not. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, union addr);
+	__type(value, __u32);
+} virtuals SEC(".maps"); /* Go */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 262144);
+	__type(key, __u32);
+	__type(value, struct chunk);
+} blocks SEC(".maps"); /* Go; the cursor in a block's head: programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, struct dest);
+} dests SEC(".maps"); /* Go */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, struct dest_conns);
+} dest_conns SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, struct dest_hop);
+} dest_hops SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, struct stats);
+} dest_stats SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 65537);
+	__type(key, __u32);
+	__type(value, struct stats);
+} service_stats SEC(".maps"); /* programs */
+
+/* What was counted when -Z was typed, or when a row was given to a new owner. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, struct stats);
+} dest_zero SEC(".maps"); /* Go */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 65537);
+	__type(key, __u32);
+	__type(value, struct stats);
+} service_zero SEC(".maps"); /* Go */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1025); /* load: capacity + 1; entry 0 is never used */
+	__type(key, __u32);
+	__type(value, struct conn);
+} conns SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 512); /* load: capacity / 2, a power of two */
+	__type(key, __u32);
+	__type(value, struct bucket);
+} buckets SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pool);
+} pool SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_DEVICES);
+	__type(key, __u32);
+	__type(value, struct device);
+} devices SEC(".maps"); /* Go at load; programs add the rows of devices that routes lead to */
+
+/* The MAC of each attached interface by its index, low 48 bits; 0: not checked. */
+#define MAX_INGRESS 4096
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_INGRESS);
+	__type(key, __u32);
+	__type(value, __u64);
+} ingress_macs SEC(".maps"); /* Go */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct neighbour_key);
+	__type(value, struct neighbour);
+} neighbours SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps"); /* Go */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct clock);
+} clock SEC(".maps"); /* the timer */
+
+/* In a map of its own: a write from user space to a value that holds a timer cancels the timer. */
+struct timer_value {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct timer_value);
+} timers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, OUTCOMES);
+	__type(key, __u32);
+	__type(value, __u64);
+} outcomes SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps"); /* programs: what one stage hands to the next */
+
+static __always_inline int finish(enum outcome outcome, int verdict)
+{
+	__u32 key = outcome;
+	__u64 *count = bpf_map_lookup_elem(&outcomes, &key);
+
+	if (count)
+		(*count)++;
+	return verdict;
+}
+
+static __always_inline struct scratch *scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
+
+static __always_inline bool is_virtual(const union addr *a)
+{
+	return bpf_map_lookup_elem(&virtuals, a);
+}
+
+static __always_inline __u32 now_ms(void)
+{
+	__u32 zero = 0;
+	struct clock *c = bpf_map_lookup_elem(&clock, &zero);
+
+	return c ? *(volatile __u32 *)&c->now : 0;
+}

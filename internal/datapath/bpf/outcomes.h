@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* What became of a packet. Each packet ends in exactly one of these, and is counted there. */
+#pragma once
+
+enum outcome {
+	OUTCOME_PASS_OTHER,     /* not IPv4 or IPv6: ARP, VLAN-tagged, ... */
+	OUTCOME_PASS_PROTOCOL,  /* not TCP, UDP or an ICMP error; or IP options, extension headers */
+	OUTCOME_PASS_MALFORMED, /* lengths that do not fit: left to the host to refuse */
+	OUTCOME_PASS_NOT_OURS,  /* no service and no connection */
+	OUTCOME_PASS_NO_CONN,   /* TCP to a service, without SYN and without a connection */
+	OUTCOME_PASS_OTHERHOST, /* ours by its addresses, but the frame is for another machine's MAC */
+	OUTCOME_FORWARD_ROUTE,
+	OUTCOME_FORWARD_MASQ_IN,
+	OUTCOME_FORWARD_MASQ_OUT,
+	OUTCOME_FORWARD_ICMP,
+	OUTCOME_FORWARD_FRAGMENT,
+	OUTCOME_ANSWER_UNREACHABLE,
+	OUTCOME_ANSWER_TIME_EXCEEDED,
+	OUTCOME_ANSWER_TOO_BIG,
+	OUTCOME_ANSWER_ASK_NEIGHBOUR, /* the packet became an ARP request or neighbour solicitation */
+	OUTCOME_DROP_SERVER_GONE,     /* its server was deleted */
+	OUTCOME_DROP_NO_ROUTE,
+	OUTCOME_DROP_NO_NEIGHBOUR, /* asked for, no answer yet */
+	OUTCOME_DROP_TABLE_FULL,
+	OUTCOME_DROP_BUCKET_FULL,
+	OUTCOME_DROP_CONTENDED, /* two CPUs raced for the same new connection; the client asks again */
+	OUTCOME_DROP_RATE_LIMIT, /* an ICMP answer over the limit */
+	OUTCOME_DROP_FRAGMENT,  /* a later fragment whose first was not seen */
+	OUTCOME_DROP_INTERNAL,  /* a map or stage is missing: a defect of ours */
+	OUTCOMES,
+};

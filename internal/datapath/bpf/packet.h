@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* A packet as parsed, and what the stages hand to each other. */
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "types.h"
+
+#define READ(x) (*(volatile typeof(x) *)&(x))
+#define WRITE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+#define IP_MORE_FRAGMENTS 0x2000
+#define IP_DONT_FRAGMENT 0x4000
+#define IP_OFFSET 0x1fff
+
+/* Rows of a TCP transition table. */
+enum tcp_event { EVENT_SYN, EVENT_FIN, EVENT_ACK, EVENT_RST, EVENT_NONE };
+
+#define PACKET_SYN 0x1            /* the SYN bit, whatever else is set */
+#define PACKET_RST 0x2
+#define PACKET_DONT_FRAGMENT 0x4
+#define PACKET_FIRST_FRAGMENT 0x8 /* more follow: its connection is remembered for them */
+#define PACKET_FRAGMENT_HEADER 0x10 /* IPv6: a fragment header before TCP or UDP */
+#define FRAGMENT_HEADER 8 /* bytes (RFC 8200, Section 4.5) */
+
+/* Packets of one direction of one flow, and what forwarding needs to know of this one. */
+struct packet {
+	union addr source;
+	union addr destination;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol;
+	__u8 family;
+	__u8 event; /* enum tcp_event */
+	__u8 flags; /* PACKET_* */
+	__u16 transport; /* offset of the TCP or UDP header in the frame */
+	__u16 hops;      /* TTL or hop limit */
+	__u32 length;    /* bytes of the IP packet, header included: what ip_vs counts */
+	__u64 hash;
+};
+
+enum answer {
+	ANSWER_UNREACHABLE,
+	ANSWER_TIME_EXCEEDED,
+	ANSWER_TOO_BIG,
+};
+
+struct scratch {
+	struct packet packet;
+	struct service service;
+	__u32 slot; /* the server that the scheduler chose */
+	__u32 answer;
+	__u32 mtu;
+	__u32 fragment; /* identification of the datagram that a fragment belongs to */
+	struct neighbour_key ask; /* whose MAC is to be asked for */
+};

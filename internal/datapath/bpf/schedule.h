@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The schedulers, exactly as ip_vs picks: list order is the newest server first, ties go to list
+ * order, a weight of 0 takes nothing. Package schedule has the slow models of the same. */
+#pragma once
+
+#include "stages.h"
+
+#define NO_SERVER 0 /* slot 0 is nobody's */
+
+/* All ones if x < 0, else 0: without a branch, which the compiler would else make of it. */
+#define IF_NEGATIVE(x)                          \
+	({                                      \
+		__s64 sign = (x);               \
+		asm volatile("" : "+r"(sign)); \
+		sign >>= 63;                    \
+		asm volatile("" : "+r"(sign)); \
+		sign;                           \
+	})
+
+static __always_inline struct block_head *block_head(const struct service *s)
+{
+	__u32 key = s->block;
+
+	return bpf_map_lookup_elem(&blocks, &key);
+}
+
+/* element i of the words that begin at a chunk; 0 outside of the map: no server, no weight. */
+static __always_inline __u64 element(__u32 first, __u32 i)
+{
+	__u32 key = first + i / CHUNK_WORDS;
+	struct chunk *c = bpf_map_lookup_elem(&blocks, &key);
+
+	return c ? READ(c->word[i % CHUNK_WORDS]) : 0;
+}
+
+/* next_in_list walks on from the cursor for a weight of at least the current one, which falls by a
+ * step at each end of the list and starts again at the largest: wrr. rr is the same with 1 for both.
+ * Two passes always find one, as the largest weight is never below max_weight. Returns the cursor
+ * after it, or 0.
+ *
+ * Without branches but the last: each one costs the verifier a pending state in each round. */
+__noinline __u64 next_in_list(__u32 block, __u64 cursor)
+{
+	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
+	__s64 weight = cursor >> 32;
+	__u32 i = (__u32)cursor;
+
+	if (!head || !READ(head->max_weight))
+		return 0;
+	for (__u32 round = 0; round < 2 * MAX_SERVERS + 2; round++, i++) {
+		/* All ones: i is in the list. A read of unknown value each round, so that the
+		 * verifier does not follow each length by itself. */
+		__s64 inside = IF_NEGATIVE((__s64)i - READ(head->servers));
+		__s64 used_up;
+		struct chunk *c;
+		__u32 key;
+
+		i &= inside;
+		weight -= READ(head->step) & ~inside;
+		used_up = IF_NEGATIVE(weight - 1);
+		weight = (weight & ~used_up) | (READ(head->max_weight) & used_up);
+		key = block + 1 + i / CHUNK_WORDS;
+		c = bpf_map_lookup_elem(&blocks, &key);
+		if (!c)
+			return 0;
+		if (ELEMENT_WEIGHT(READ(c->word[i % CHUNK_WORDS])) >= (__u64)weight)
+			return (__u64)weight << 32 | (i + 1);
+	}
+	return 0;
+}
+
+/* pick_walk is rr and wrr: who swaps the cursor has picked. On the rare loss to other CPUs for the
+ * third time it takes what it found: two connections then go to one server. */
+static __always_inline __u32 pick_walk(const struct service *s)
+{
+	struct block_head *head = block_head(s);
+	__u64 cursor = 0;
+
+	if (!head)
+		return NO_SERVER;
+	for (int try = 0; try < 3; try++) {
+		__u64 old = READ(head->cursor);
+
+		cursor = next_in_list(s->block, old);
+		if (!cursor || __sync_val_compare_and_swap(&head->cursor, old, cursor) == old)
+			break;
+	}
+	return cursor ? ELEMENT_SLOT(element(s->block + 1, (__u32)cursor - 1)) : NO_SERVER;
+}
+
+/* pick_least is lc, wlc, sed and nq: the smallest load / weight, by cross-multiplication. A weight
+ * of 0 never wins (load * w < 0), and any server beats none (load * 0 < 1 * weight). Without
+ * branches on what was read, for the verifier's sake as in next_in_list. */
+static __always_inline __u32 pick_least(const struct service *s)
+{
+	struct block_head *head = block_head(s);
+	__u32 best = NO_SERVER;
+	__s64 best_load = 1;
+	__s64 best_weight = 0;
+
+	if (!head)
+		return NO_SERVER;
+	for (__u32 i = 0; i < MAX_SERVERS; i++) {
+		__s64 cost, active, weight, less;
+		struct dest_conns *n;
+		struct chunk *c;
+		__u64 word, e;
+		__u32 key;
+
+		if (i >= READ(head->servers))
+			break;
+		key = s->block + 1 + i / CHUNK_WORDS;
+		c = bpf_map_lookup_elem(&blocks, &key);
+		if (!c)
+			break;
+		e = READ(c->word[i % CHUNK_WORDS]);
+		key = ELEMENT_SLOT(e);
+		n = bpf_map_lookup_elem(&dest_conns, &key);
+		if (!n)
+			break;
+		word = READ(n->word);
+		active = (__u32)word;
+		weight = ELEMENT_WEIGHT(e);
+		cost = active * READ(head->active_cost) + (word >> 32) * READ(head->inactive_cost) +
+		       READ(head->base_cost);
+		cost &= ~(IF_NEGATIVE(active - 1) & -(__s64)READ(head->idle_first));
+		less = IF_NEGATIVE(cost * best_weight - best_load * weight);
+		best = (best & ~less) | (key & less);
+		best_load = (best_load & ~less) | (cost & less);
+		best_weight = (best_weight & ~less) | (weight & less);
+	}
+	return best;
+}
+
+/* Multiplicative hash of the address, IPv6 folded by xor, as ip_vs's hash_32(v, 8). */
+static __always_inline __u32 hash_address(const union addr *a, __u8 family, __u16 port)
+{
+	__u32 v = bpf_ntohl(a->word[3]);
+
+	if (family == FAMILY_V6)
+		v ^= bpf_ntohl(a->word[0] ^ a->word[1] ^ a->word[2]);
+	return (v + port) * 0x61c88647u >> 24;
+}
+
+/* pick_table is sh and dh: a bucket of the table that was built with the list. */
+static __always_inline __u32 pick_table(const struct service *s, const struct packet *p)
+{
+	struct block_head *head = block_head(s);
+	__u32 hash, table;
+	__u64 e;
+
+	if (!head || !head->table)
+		return NO_SERVER;
+	table = s->block + head->table;
+	if (s->scheduler == SCHED_DH)
+		hash = hash_address(&p->destination, p->family, 0);
+	else
+		hash = hash_address(&p->source, p->family,
+				    s->flags & SERVICE_SH_PORT ? bpf_ntohs(p->sport) : 0);
+	e = element(table, hash);
+	if (ELEMENT_WEIGHT(e))
+		return ELEMENT_SLOT(e);
+	if (s->scheduler != SCHED_SH || !(s->flags & SERVICE_SH_FALLBACK))
+		return NO_SERVER;
+	/* The probe adds the hash twice, as ip_vs does: once as the start, once as the offset. */
+	for (__u32 i = 0; i < HASH_BUCKETS; i++) {
+		e = element(table, ((i + hash) % HASH_BUCKETS + hash) % HASH_BUCKETS);
+		if (ELEMENT_WEIGHT(e))
+			return ELEMENT_SLOT(e);
+	}
+	return NO_SERVER;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The programs that a packet may be handed on to, by tail call. The entry holds only what every
+ * packet of a known connection needs. */
+#pragma once
+
+#include "maps.h"
+
+enum stage {
+	STAGE_NEW,       /* no connection: is there a service? */
+	STAGE_WALK,      /* rr, wrr */
+	STAGE_LEAST,     /* lc, wlc, sed, nq */
+	STAGE_TABLE,     /* sh, dh */
+	STAGE_CONNECT,   /* a server was chosen */
+	STAGE_ANSWER,    /* the packet becomes an ICMP error to its sender */
+	STAGE_ASK,       /* the packet becomes a question for a MAC */
+	STAGE_ICMP,      /* an ICMP packet came */
+	STAGE_FRAGMENT,  /* a fragment came */
+	STAGES,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, STAGES);
+	__type(key, __u32);
+	__type(value, __u32);
+} stages SEC(".maps");
+
+/* hand_on does not return unless the stage is missing. */
+static __always_inline int hand_on(struct xdp_md *ctx, enum stage stage)
+{
+	bpf_tail_call(ctx, &stages, stage);
+	return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+static __always_inline int answer(struct xdp_md *ctx, const struct packet *p, enum answer what,
+				  __u32 mtu)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	s->packet = *p;
+	s->answer = what;
+	s->mtu = mtu;
+	return hand_on(ctx, STAGE_ANSWER);
+}

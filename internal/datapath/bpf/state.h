@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The states of a connection, as ip_vs keeps them. */
+#pragma once
+
+#include "table.h"
+
+/* Numbers as in IP_VS_TCP_S_* (linux/ip_vs.h); the sync protocol carries them. */
+enum tcp_state {
+	TCP_NONE,
+	TCP_ESTABLISHED,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT,
+	TCP_TIME_WAIT,
+	TCP_CLOSE,
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,
+	TCP_SYNACK,
+};
+
+enum direction {
+	FROM_CLIENT,        /* replies are seen too */
+	FROM_SERVER,
+	FROM_CLIENT_ONLY,   /* replies bypass us: a FIN of the client is all there will be */
+};
+
+#define NO TCP_NONE
+#define ES TCP_ESTABLISHED
+#define SS TCP_SYN_SENT
+#define SR TCP_SYN_RECV
+#define FW TCP_FIN_WAIT
+#define TW TCP_TIME_WAIT
+#define CL TCP_CLOSE
+#define CW TCP_CLOSE_WAIT
+#define LA TCP_LAST_ACK
+#define LI TCP_LISTEN
+#define SA TCP_SYNACK
+
+/* The next state by direction, event and state; measured against ip_vs of Linux 6.1. */
+static const __u8 tcp_next[3][4][16] = {
+	[FROM_CLIENT] = {
+		/*               NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA */
+		[EVENT_SYN] = { SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },
+		[EVENT_FIN] = { CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW },
+		[EVENT_ACK] = { ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES },
+		[EVENT_RST] = { CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, SR },
+	},
+	[FROM_SERVER] = {
+		[EVENT_SYN] = { SS, ES, SS, SR, SS, SS, SS, SS, SS, LI, SR },
+		[EVENT_FIN] = { TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW },
+		[EVENT_ACK] = { ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES },
+		[EVENT_RST] = { CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL },
+	},
+	[FROM_CLIENT_ONLY] = {
+		[EVENT_SYN] = { SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },
+		[EVENT_FIN] = { CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW },
+		[EVENT_ACK] = { ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES },
+		[EVENT_RST] = { CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL },
+	},
+};
+
+#undef NO
+#undef ES
+#undef SS
+#undef SR
+#undef FW
+#undef TW
+#undef CL
+#undef CW
+#undef LA
+#undef LI
+#undef SA
+
+/* Counted in ActiveConn; all others are in InActConn. */
+static __always_inline bool is_active(__u8 state)
+{
+	return state == TCP_ESTABLISHED || state == TCP_SYN_SENT || state == TCP_SYN_RECV ||
+	       state == TCP_SYNACK;
+}
+
+static __always_inline __u32 timeout_of(__u8 protocol, __u8 state)
+{
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+
+	if (!s)
+		return 60;
+	return protocol == IPPROTO_TCP ? s->tcp[state & 15] : s->udp;
+}
+
+/* next_state gives the state word that follows word when p is seen from that side. UDP has one
+ * state and never counts as active, as in ip_vs. */
+static __always_inline __u64 next_state(__u64 word, const struct packet *p, bool from_server)
+{
+	__u8 state = TCP_NONE;
+
+	if (p->protocol == IPPROTO_TCP) {
+		enum direction direction = FROM_CLIENT;
+
+		if (from_server) {
+			direction = FROM_SERVER;
+			word &= ~STATE_FLAG_NOOUTPUT;
+		} else if (word & STATE_FLAG_NOOUTPUT) {
+			direction = FROM_CLIENT_ONLY;
+		}
+		state = TCP_CLOSE;
+		if (p->event < EVENT_NONE)
+			state = tcp_next[direction][p->event][word & 15];
+		word = is_active(state) ? word & ~STATE_FLAG_INACTIVE : word | STATE_FLAG_INACTIVE;
+	}
+	word &= ~(0xffull | 0xffffffull << STATE_TIMEOUT_SHIFT);
+	return word | state |
+	       (__u64)(timeout_of(p->protocol, state) & 0xffffff) << STATE_TIMEOUT_SHIFT;
+}
+
+/* observe moves the connection's state, time stamp and the destination's counters on. */
+static __always_inline void observe(struct conn *c, const struct packet *p, bool from_server,
+				    __u32 now)
+{
+	if (READ(c->seen) != now)
+		WRITE(c->seen, now);
+	for (int try = 0; try < 4; try++) {
+		__u64 old = READ(c->state);
+		__u64 word;
+
+		if (STATE_LIFE(old) != LIFE_LIVE)
+			return;
+		word = next_state(old, p, from_server);
+		if (word == old)
+			return;
+		if (__sync_val_compare_and_swap(&c->state, old, word) != old)
+			continue;
+		if ((old ^ word) & STATE_FLAG_INACTIVE)
+			count_conns(c->dest, word & STATE_FLAG_INACTIVE ?
+						     CONNS_INACTIVE - CONNS_ACTIVE :
+						     CONNS_ACTIVE - CONNS_INACTIVE);
+		return;
+	}
+}
+
+/* A SYN on one of these is a new connection of a client that uses its port again: ip_vs's
+ * conn_reuse_mode 1. */
+static __always_inline bool is_over(__u64 state)
+{
+	return (state & 0xff) == TCP_TIME_WAIT || (state & 0xff) == TCP_CLOSE;
+}

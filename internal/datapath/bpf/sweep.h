@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The timer: it keeps the clock and ends connections whose time is up, a bounded slice of the table
+ * at a time, with no process of ours alive. */
+#pragma once
+
+#include "table.h"
+
+#define CLOCK_MONOTONIC 1
+#define SLICE 1024           /* entries in one callback */
+#define TICK_LONGEST 25      /* ms */
+#define PASS 2000            /* ms that a pass over the used part of the table should take */
+#define RESTING_TIME 1000    /* ms */
+#define NS_PER_MS 1000000ull
+
+/* sweep_entry moves one entry on in its life. A function of its own, verified once. */
+__noinline int sweep_entry(__u32 index, __u32 now)
+{
+	struct conn *c = conn_at(index);
+	__u64 state;
+
+	if (!c)
+		return 0;
+	state = READ(c->state);
+	switch (STATE_LIFE(state)) {
+	case LIFE_LIVE:
+		if (expired(c, state, now))
+			expire(index);
+		break;
+	case LIFE_DEAD:
+		WRITE(c->seen, now);
+		WRITE(c->state, with_life(state, LIFE_RESTING));
+		break;
+	case LIFE_RESTING:
+		if (now - READ(c->seen) >= RESTING_TIME)
+			give(c, index);
+		break;
+	}
+	return 0;
+}
+
+/* sweep_slice sweeps the next entries and gives how many are in use at most. */
+static __always_inline __u32 sweep_slice(struct clock *k, __u32 now)
+{
+	__u32 zero = 0;
+	struct pool *pl = bpf_map_lookup_elem(&pool, &zero);
+	__u32 used, index;
+
+	if (!pl)
+		return 0;
+	used = READ(pl->fresh);
+	index = k->cursor;
+	for (__u32 i = 0; i < SLICE; i++) {
+		if (++index > used) {
+			index = 0;
+			k->sweeps++;
+			break;
+		}
+		sweep_entry(index, now);
+	}
+	k->cursor = index;
+	return used;
+}
+
+/* tick is one turn of the timer: ms until the next. */
+static __always_inline __u32 tick(__u32 now)
+{
+	__u32 zero = 0;
+	struct clock *k = bpf_map_lookup_elem(&clock, &zero);
+	__u32 slices, wait;
+
+	if (!k)
+		return TICK_LONGEST;
+	WRITE(k->now, now);
+	k->ticks++;
+	slices = sweep_slice(k, now) / SLICE + 1;
+	wait = PASS / slices;
+	return wait > TICK_LONGEST ? TICK_LONGEST : wait ?: 1;
+}
+
+static int on_timer(void *map, __u32 *key, struct timer_value *v)
+{
+	__u64 begin = bpf_ktime_get_ns();
+	__u32 wait = tick(begin / NS_PER_MS);
+	struct clock *k = bpf_map_lookup_elem(&clock, key);
+	__u64 took = bpf_ktime_get_ns() - begin;
+
+	if (k && took > k->longest)
+		k->longest = took;
+	bpf_timer_start(&v->timer, wait * NS_PER_MS, 0);
+	return 0;
+}

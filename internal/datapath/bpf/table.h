@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The connection table: 64-byte entries, found through 8-way buckets of words.
+ *
+ * Both directions of a NAT connection have a slot: the client's packets are found by their own
+ * tuple, and so are the server's replies. A tuple's home is one bucket and its neighbour in the
+ * same pair of cache lines.
+ *
+ *   insert: fill the entry, publish it by compare-and-swap of an empty slot (a full barrier)
+ *   read:   load the slot once, address the entry by the index in it, compare the whole key,
+ *           load the slot again; a change means a miss
+ *   remove: compare-and-swap the state to DEAD (who wins, removes), clear the slots, give the
+ *           entry back a sweep later
+ */
+#pragma once
+
+#include "maps.h"
+#include "packet.h"
+
+static __always_inline __u64 mix(__u64 hash, __u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15ull;
+	return hash ^ (hash >> 32);
+}
+
+static __always_inline __u64 hash_tuple(const union addr *source, const union addr *destination,
+					__be16 sport, __be16 dport, __u8 protocol, __u8 family)
+{
+	__u64 ports = (__u64)sport << 32 | (__u64)dport << 16 | (__u64)protocol << 8 | family;
+	__u64 hash = hash_seed;
+
+	if (family == FAMILY_V4) {
+		hash = mix(hash, (__u64)source->word[3] << 32 | destination->word[3]);
+	} else {
+		hash = mix(hash, source->half[0]);
+		hash = mix(hash, source->half[1]);
+		hash = mix(hash, destination->half[0]);
+		hash = mix(hash, destination->half[1]);
+	}
+	return mix(mix(hash, ports), hash);
+}
+
+static __always_inline void hash_packet(struct packet *p)
+{
+	p->hash = hash_tuple(&p->source, &p->destination, p->sport, p->dport, p->protocol, p->family);
+}
+
+static __always_inline __u64 hash_forward(const struct conn *c)
+{
+	return hash_tuple(&c->client, &c->vaddr, c->cport, c->vport, c->protocol, c->family);
+}
+
+/* The tuple of a reply before it is translated: from the real server to the client. */
+static __always_inline __u64 hash_reverse(const struct conn *c, const struct dest *d)
+{
+	return hash_tuple(&d->addr, &c->client, d->port, c->cport, c->protocol, c->family);
+}
+
+static __always_inline __u64 slot_word(__u64 hash, __u32 index)
+{
+	return (hash & 0xffffffff00000000ull) | index;
+}
+
+static __always_inline struct conn *conn_at(__u32 index)
+{
+	return bpf_map_lookup_elem(&conns, &index);
+}
+
+static __always_inline struct dest *dest_at(__u32 slot)
+{
+	return bpf_map_lookup_elem(&dests, &slot);
+}
+
+static __always_inline struct bucket *bucket_at(__u64 hash, __u32 neighbour)
+{
+	__u32 key = ((__u32)hash & bucket_mask) ^ neighbour;
+
+	return bpf_map_lookup_elem(&buckets, &key);
+}
+
+static __always_inline bool same_addr(const union addr *a, const union addr *b)
+{
+	return a->half[0] == b->half[0] && a->half[1] == b->half[1];
+}
+
+static __always_inline bool is_forward(const struct conn *c, const struct packet *p)
+{
+	return c->cport == p->sport && c->vport == p->dport && c->protocol == p->protocol &&
+	       c->family == p->family && same_addr(&c->client, &p->source) &&
+	       same_addr(&c->vaddr, &p->destination);
+}
+
+static __always_inline bool is_reverse(const struct conn *c, const struct packet *p)
+{
+	struct dest *d;
+
+	if (c->cport != p->dport || c->protocol != p->protocol || c->family != p->family ||
+	    !same_addr(&c->client, &p->destination))
+		return false;
+	d = dest_at(c->dest);
+	return d && d->port == p->sport && same_addr(&d->addr, &p->source);
+}
+
+static __always_inline bool in_use(__u64 state)
+{
+	return STATE_LIFE(state) == LIFE_LIVE || STATE_LIFE(state) == LIFE_NEW;
+}
+
+/* find gives the entry that the packet belongs to, or NULL; *slot is the slot's word. */
+static __always_inline struct conn *find(const struct packet *p, __u32 *slot)
+{
+	__u32 signature = p->hash >> 32;
+
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(p->hash, neighbour);
+
+		if (!b)
+			return NULL;
+		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+			__u64 word = READ(b->slot[i]);
+			struct conn *c;
+
+			if ((__u32)(word >> 32) != signature || !word)
+				continue;
+			c = conn_at(SLOT_INDEX(word));
+			if (!c)
+				continue;
+			if ((__u32)word & SLOT_REVERSE ? !is_reverse(c, p) : !is_forward(c, p))
+				continue;
+			if (!in_use(READ(c->state)))
+				continue; /* ended, its slot not yet cleared */
+			if (READ(b->slot[i]) != word)
+				continue; /* removed meanwhile */
+			*slot = (__u32)word;
+			return c;
+		}
+	}
+	return NULL;
+}
+
+/* take gives the index of a free entry in state FREE, or 0 when there is none. */
+static __always_inline __u32 take(void)
+{
+	__u32 zero = 0;
+	struct pool *pl = bpf_map_lookup_elem(&pool, &zero);
+
+	if (!pl)
+		return 0;
+	for (int try = 0; try < 32; try++) {
+		__u64 head = READ(pl->head);
+		__u32 index = (__u32)head;
+		struct conn *c;
+		__u64 next;
+
+		if (!index)
+			break;
+		c = conn_at(index);
+		if (!c)
+			return 0;
+		/* Stale if somebody else takes it now; then the tag has changed and the swap fails. */
+		next = ((head >> 32) + 1) << 32 | READ(c->dest);
+		if (__sync_val_compare_and_swap(&pl->head, head, next) == head) {
+			__sync_fetch_and_add(&pl->live, 1);
+			return index;
+		}
+	}
+	if (READ(pl->fresh) < conn_capacity) {
+		__u32 index = __sync_fetch_and_add(&pl->fresh, 1) + 1;
+
+		if (index <= conn_capacity) {
+			__sync_fetch_and_add(&pl->live, 1);
+			return index;
+		}
+		__sync_fetch_and_add(&pl->fresh, -1);
+	}
+	return 0;
+}
+
+/* give puts a RESTING entry back among the free. The sweep alone calls it. */
+static __always_inline void give(struct conn *c, __u32 index)
+{
+	__u32 zero = 0;
+	struct pool *pl = bpf_map_lookup_elem(&pool, &zero);
+
+	if (!pl)
+		return;
+	/* The other side only takes: that many of its wins in a row, with none of ours, is not
+	 * seen; and if it were, the entry stays RESTING and the next sweep tries again. */
+	for (int try = 0; try < 64; try++) {
+		__u64 head = READ(pl->head);
+
+		WRITE(c->dest, (__u32)head);
+		WRITE(c->state, (READ(c->state) & ~(STATE_GENERATION - 1)) + STATE_GENERATION);
+		if (__sync_val_compare_and_swap(&pl->head, head,
+						(head & 0xffffffff00000000ull) | index) == head) {
+			__sync_fetch_and_add(&pl->live, -1);
+			return;
+		}
+		WRITE(c->state, READ(c->state) | (__u64)LIFE_RESTING << STATE_LIFE_SHIFT);
+	}
+}
+
+/* publish puts word into an empty slot of the hash's home: its position 0..15, or -1 if full. */
+static __always_inline int publish(__u64 hash, __u64 word)
+{
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(hash, neighbour);
+
+		if (!b)
+			return -1;
+		for (__u32 i = 0; i < BUCKET_SLOTS; i++)
+			if (!READ(b->slot[i]) && !__sync_val_compare_and_swap(&b->slot[i], 0, word))
+				return neighbour * BUCKET_SLOTS + i;
+	}
+	return -1;
+}
+
+/* retract removes word from the hash's home. */
+static __always_inline void retract(__u64 hash, __u64 word)
+{
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(hash, neighbour);
+
+		if (!b)
+			return;
+		for (__u32 i = 0; i < BUCKET_SLOTS; i++)
+			if (READ(b->slot[i]) == word &&
+			    __sync_val_compare_and_swap(&b->slot[i], word, 0) == word)
+				return;
+	}
+}
+
+static __always_inline __u64 with_life(__u64 state, enum life life)
+{
+	return (state & ~(7ull << STATE_LIFE_SHIFT)) | (__u64)life << STATE_LIFE_SHIFT;
+}
+
+static __always_inline bool expired(const struct conn *c, __u64 state, __u32 now)
+{
+	__s32 idle = now - READ(c->seen);
+
+	return idle > 0 && (__u64)idle >= STATE_TIMEOUT(state) * 1000;
+}
+
+static __always_inline void count_conns(__u32 slot, __u64 change)
+{
+	struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
+
+	if (n)
+		__sync_fetch_and_add(&n->word, change);
+}
+
+/* expire ends a LIVE connection: whoever swaps its state first removes it and moves the counters.
+ * Returns 1 if that was this call. */
+__noinline int expire(__u32 index)
+{
+	struct conn *c = conn_at(index);
+	__u64 state;
+	struct dest *d;
+
+	if (!c)
+		return 0;
+	state = READ(c->state);
+	if (STATE_LIFE(state) != LIFE_LIVE ||
+	    __sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_DEAD)) != state)
+		return 0;
+	retract(hash_forward(c), slot_word(hash_forward(c), index));
+	d = dest_at(c->dest);
+	if (d && STATE_FORWARD(state) == FORWARD_MASQ) {
+		__u64 hash = hash_reverse(c, d);
+
+		retract(hash, slot_word(hash, index | SLOT_REVERSE));
+	}
+	count_conns(c->dest, state & STATE_FLAG_INACTIVE ? -CONNS_INACTIVE : -CONNS_ACTIVE);
+	return 1;
+}

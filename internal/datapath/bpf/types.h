@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The values that programs and Go share through maps. bpf2go makes the Go types from these. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* Both families in 16 bytes; IPv4 as ::ffff:a.b.c.d (RFC 4291, Section 2.5.5.2). */
+union addr {
+	__u8 byte[16];
+	__be32 word[4];
+	__u64 half[2];
+};
+
+#define FAMILY_V4 4
+#define FAMILY_V6 6
+
+struct service_key {
+	union addr addr;
+	__be16 port;
+	__u8 protocol;
+	__u8 family;
+	__u32 zero;
+};
+
+enum scheduler {
+	SCHED_RR,
+	SCHED_WRR,
+	SCHED_LC,
+	SCHED_WLC,
+	SCHED_SED,
+	SCHED_NQ,
+	SCHED_SH,
+	SCHED_DH,
+};
+
+/* Values of IP_VS_SVC_F_SCHED1, 2 in linux/ip_vs.h. */
+#define SERVICE_SH_FALLBACK 0x8
+#define SERVICE_SH_PORT 0x10
+
+struct service {
+	__u32 id;    /* row of service_stats; 0 is nobody's */
+	__u32 block; /* first chunk of the list of servers in blocks */
+	__u32 flags; /* SERVICE_* */
+	__u8 scheduler;
+	__u8 pad[3];
+	__u32 created; /* order of creation, for listings */
+};
+
+/* A block is one version of a service's list of servers: a head, the servers in list order (the
+ * newest first), and for sh and dh the 256 hash buckets. It is made aside and swapped in whole by
+ * one update of the service; only the cursor is written by the programs. */
+#define CHUNK_WORDS 8
+struct chunk {
+	__u64 word[CHUNK_WORDS];
+};
+
+struct block_head {
+	__u64 cursor; /* rr, wrr: current weight << 32 | 1 + index of the last pick */
+	__u32 servers;
+	__u32 chunks;     /* of the whole block, head included */
+	__u32 step;       /* wrr: greatest common divisor of the weights; rr: 1 */
+	__u32 max_weight; /* wrr: the largest weight - (step - 1); rr: 1; 0: all weights are 0 */
+	__u32 table;      /* sh, dh: first chunk of the buckets, counted from the head */
+	/* lc, wlc, sed, nq: what a server's connections cost */
+	__u32 active_cost;
+	__u32 inactive_cost;
+	__u32 base_cost;
+	__u32 idle_first; /* nq: a server without active connections costs nothing */
+	__u32 pad[3];
+};
+
+/* An element of a list or bucket: weight << 32 | destination slot. For rr and lc, which do not look
+ * at weights, any weight but 0 is written as 1. */
+#define ELEMENT_SLOT(e) ((__u32)(e))
+#define ELEMENT_WEIGHT(e) ((__u32)((e) >> 32))
+
+#define MAX_SERVERS 1024 /* of one service */
+#define HASH_BUCKETS 256 /* of sh and dh */
+
+#define DEST_USED 0x1      /* the slot is taken, by a server or by the trash */
+#define DEST_AVAILABLE 0x2 /* a server of a service; not set in the trash */
+
+/* Values of IP_VS_CONN_F_FWD_MASK in linux/ip_vs.h. */
+#define FORWARD_MASQ 0
+#define FORWARD_TUNNEL 2
+#define FORWARD_ROUTE 3
+
+/* A real server of one service, or one that was deleted and still has connections: the trash, where
+ * it is found again when it is added again. Written by Go alone. */
+struct dest {
+	union addr addr;
+	union addr vaddr; /* with vport and protocol: the service that it belongs to */
+	__be16 vport;
+	__u8 protocol;
+	__u8 family;
+	__be16 port;
+	__u8 forwarding;
+	__u8 flags;
+	__u32 service; /* row of service_stats; 0 when the service is gone */
+	__u32 weight;
+	__u32 removed; /* seconds of the monotonic clock when it went to the trash */
+	__u32 upper;
+	__u32 lower;
+	__u32 tunnel; /* type, flags << 8, port << 16 */
+};
+
+/* ActiveConn and InActConn in one word, so that a change of state moves both at once. */
+#define CONNS_ACTIVE 1ull
+#define CONNS_INACTIVE (1ull << 32)
+struct dest_conns {
+	__u64 word; /* inactive << 32 | active */
+};
+
+/* Where to send a frame: destination MAC in the low 48 bits as they lie on the wire, row of devices
+ * in the high 16. One aligned word, so that no reader sees half of it. 0: not known. */
+#define HOP_DEVICE(word) ((__u32)((word) >> 48))
+#define HOP_MAC 0xffffffffffffull
+#define MAX_DEVICES 64
+
+struct dest_hop {
+	__u64 word;
+	__u32 refresh; /* clock, ms, when the route is asked for again */
+	__u16 mtu;     /* IP bytes; 0: not known */
+	__u16 pad;
+};
+
+#define DEVICE_TX 0x1      /* XDP_TX reaches the wire (not so on veth) */
+#define DEVICE_GENERIC 0x2 /* frames may be larger than the MTU: they are cut later */
+
+struct device {
+	__u32 ifindex; /* 0: a free row */
+	__u32 flags;
+	__u64 mac;         /* low 48 bits, as on the wire */
+	__be32 addr4;      /* sender of ARP requests; 0: an ARP probe (RFC 5227) */
+	__u32 pad;
+	union addr addr6;  /* link-local sender of neighbour solicitations; 0: none */
+};
+
+/* Next hops that the kernel has no entry for, and that were asked for by XDP itself. */
+struct neighbour_key {
+	union addr addr;
+	__u32 device; /* row of devices */
+};
+
+struct neighbour {
+	__u64 mac;     /* low 48 bits; 0: never answered */
+	__u32 learned; /* clock, ms */
+	__u32 asked;   /* clock, ms */
+};
+
+struct stats {
+	__u64 conns;
+	__u64 in_packets;
+	__u64 out_packets;
+	__u64 in_bytes;
+	__u64 out_bytes;
+};
+
+/* One connection in one cache line.
+ *
+ * The state word is changed by compare-and-swap alone, and only who wins moves the counters of the
+ * destination. Its life:
+ *
+ *   FREE --alloc--> NEW --confirm--> LIVE --expire--> DEAD --sweep--> RESTING --sweep--> FREE
+ *                    \--a rival was first--------------^
+ *
+ * An entry rests for RESTING_TIME before it is used again, so that a program that has just read its
+ * index does not meet a different connection there, even if its CPU was taken away meanwhile. */
+struct conn {
+	union addr client;
+	union addr vaddr;
+	__be16 cport;
+	__be16 vport;
+	__u8 protocol;
+	__u8 family;
+	__u16 hop_age; /* clock >> 6 when hop was asked for */
+	__u64 state;   /* see STATE_* */
+	__u32 seen;    /* clock, ms, of the last packet; of a RESTING entry, since when */
+	__u32 dest;    /* slot; in a FREE entry the next free one */
+	__u64 hop;     /* to the client, for NAT's replies; a word as in dest_hop */
+};
+
+/* State word: state (8 bits), flags (8), timeout in seconds (24), generation (24). */
+#define STATE_FLAG_INACTIVE (1ull << 8)
+#define STATE_FLAG_NOOUTPUT (1ull << 9) /* replies are not seen: DR, TUN */
+#define STATE_FORWARD_SHIFT 10 /* FORWARD_*: the server's when the connection began */
+#define STATE_FORWARD(word) (((word) >> STATE_FORWARD_SHIFT) & 3)
+#define STATE_LIFE_SHIFT 12
+#define STATE_LIFE(word) (((word) >> STATE_LIFE_SHIFT) & 7)
+#define STATE_TIMEOUT_SHIFT 16
+#define STATE_TIMEOUT(word) (((word) >> STATE_TIMEOUT_SHIFT) & 0xffffff)
+#define STATE_GENERATION (1ull << 40)
+
+enum life {
+	LIFE_FREE,
+	LIFE_NEW,
+	LIFE_LIVE,
+	LIFE_DEAD,
+	LIFE_RESTING,
+};
+
+/* A bucket: one cache line of slots. A slot is one word: signature << 32 | reverse << 31 | index. */
+#define BUCKET_SLOTS 8
+#define SLOT_REVERSE 0x80000000u
+#define SLOT_INDEX(word) ((__u32)(word) & 0x7fffffffu)
+struct bucket {
+	__u64 slot[BUCKET_SLOTS];
+};
+
+/* Entries that are free. */
+struct pool {
+	__u64 head;  /* tag << 32 | index of the first free entry; the tag counts pops (ABA) */
+	__u32 fresh; /* entries from here on were never used */
+	__u32 pad;
+	__u64 live;  /* entries that are not FREE */
+};
+
+/* Written by Go alone. Timeouts in seconds. */
+#define TCP_STATES 11
+struct settings {
+	__u32 tcp[16];
+	__u32 udp;
+	__u32 pad;
+};
+
+/* Written by the timer alone. */
+struct clock {
+	__u32 now;    /* ms of CLOCK_MONOTONIC, 32 bits of them */
+	__u32 cursor; /* next entry to sweep */
+	__u64 sweeps; /* whole passes */
+	__u64 ticks;
+	__u32 longest; /* ns, the longest callback */
+	__u32 pad;
+};
