@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"drover/internal/datapath"
+	"drover/internal/ipvsadm"
+)
+
+// openTable opens the table of virtual services for what ipvsadm is about to do with it. The first
+// command that adds something loads the data path, and says so on stderr; one that only reads, or
+// changes what is not there, finds an empty table and attaches nothing.
+func openTable(env *environment, mode ipvsadm.Mode) (ipvsadm.Table, error) {
+	table, err := datapath.Open(mode != ipvsadm.Read)
+	switch {
+	case !errors.Is(err, datapath.ErrNotLoaded):
+		return orNil(table, err)
+	case mode != ipvsadm.Add:
+		return datapath.EmptyTable{}, nil
+	}
+	loaded, err := datapath.Load(datapath.Options{})
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range loaded.Warnings {
+		fmt.Fprintf(env.stderr, "drover: warning: %s\n", warning)
+	}
+	if !loaded.Already {
+		fmt.Fprintf(env.stderr, "drover: data path loaded on %s\n", interfaceNames(loaded.Interfaces))
+	}
+	table, err = datapath.Open(true)
+	return orNil(table, err)
+}
+
+// orNil keeps a nil *datapath.Table from becoming a non-nil interface.
+func orNil(table *datapath.Table, err error) (ipvsadm.Table, error) {
+	if err != nil {
+		return nil, err
+	}
+	return table, nil
+}

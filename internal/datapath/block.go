@@ -1,0 +1,165 @@
+package datapath
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"drover/internal/lvs"
+	"drover/internal/schedule"
+)
+
+// chunkWords is the number of elements in a chunk of a block.
+const chunkWords = 8
+
+// maxServers is the most that one service can have.
+const maxServers = 1024
+
+// hashBuckets is the number of elements that sh and dh have behind their list.
+const hashBuckets = len(schedule.Table{})
+
+// element is one server in a block: its slot, and its weight as the scheduler sees it.
+type element uint64
+
+func newElement(slot uint32, weight int32) element { return element(weight)<<32 | element(slot) }
+func (e element) slot() uint32                     { return uint32(e) }
+
+// schedulers has, by the name of each, its number in the programs and what its blocks are like.
+var schedulers = map[string]struct {
+	number     directorScheduler
+	unweighted bool // any weight but 0 counts as 1
+	costs      [4]uint32
+}{
+	"rr":  {number: directorSchedulerSCHED_RR, unweighted: true},
+	"wrr": {number: directorSchedulerSCHED_WRR},
+	"lc":  {number: directorSchedulerSCHED_LC, unweighted: true, costs: [4]uint32{256, 1, 0, 0}},
+	"wlc": {number: directorSchedulerSCHED_WLC, costs: [4]uint32{256, 1, 0, 0}},
+	"sed": {number: directorSchedulerSCHED_SED, costs: [4]uint32{1, 0, 1, 0}},
+	"nq":  {number: directorSchedulerSCHED_NQ, costs: [4]uint32{1, 0, 1, 1}},
+	"sh":  {number: directorSchedulerSCHED_SH},
+	"dh":  {number: directorSchedulerSCHED_DH},
+}
+
+// schedulerName undoes the numbering.
+func schedulerName(number uint8) string {
+	for name, s := range schedulers {
+		if s.number == directorScheduler(number) {
+			return name
+		}
+	}
+	return ""
+}
+
+// version is one version of a service's list of servers, before it is written as a block.
+type version struct {
+	scheduler string
+	slots     []uint32 // in list order, the newest first
+	weights   []int32
+	cursor    uint64 // of the block that this one replaces
+	before    []uint32
+	fresh     bool // the scheduler is new to the service: it begins anew
+}
+
+// words lays the version out as a block: head, list, and for sh and dh the buckets.
+func (v version) words() []uint64 {
+	list := roundUp(len(v.slots))
+	words := make([]uint64, chunkWords+list, chunkWords+list+hashBuckets)
+	s := schedulers[v.scheduler]
+	for i, slot := range v.slots {
+		weight := v.weights[i]
+		if s.unweighted {
+			weight = min(weight, 1)
+		}
+		words[chunkWords+i] = uint64(newElement(slot, weight))
+	}
+	head := directorBlockHead{
+		Servers:    uint32(len(v.slots)),
+		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], IdleFirst: s.costs[3],
+	}
+	switch v.scheduler {
+	case "rr":
+		v.walkEqually(&head)
+	case "wrr":
+		v.walkWeighted(&head)
+	case "sh", "dh":
+		head.Table = uint32(len(words) / chunkWords)
+		words = append(words, v.buckets()...)
+	}
+	head.Chunks = uint32(len(words) / chunkWords)
+	*(*directorBlockHead)(unsafe.Pointer(&words[0])) = head
+	return words
+}
+
+func roundUp(n int) int { return (n + chunkWords - 1) / chunkWords * chunkWords }
+
+// walkEqually makes of wrr's walk rr's: every weight, the step and the maximum are 1. The pointer stays
+// at its server.
+func (v version) walkEqually(head *directorBlockHead) {
+	head.Step = 1
+	for _, w := range v.weights {
+		if w > 0 {
+			head.MaxWeight = 1
+		}
+	}
+	at := schedule.Head
+	if last := int(uint32(v.cursor)); !v.fresh && last <= len(v.before) {
+		at = schedule.Follow(last-1, v.before, v.slots)
+	}
+	head.Cursor = 1<<32 | uint64(at+1)
+}
+
+// walkWeighted begins at the head of the list, in the pass that was under way.
+func (v version) walkWeighted(head *directorBlockHead) {
+	var w schedule.WRR
+	if !v.fresh {
+		w.Current = int32(v.cursor >> 32)
+	}
+	w = w.Changed(v.weights)
+	head.Step, head.MaxWeight = uint32(w.Step), uint32(w.Maximum)
+	head.Cursor = uint64(uint32(w.Current)) << 32
+}
+
+// buckets is the table of sh or dh.
+func (v version) buckets() []uint64 {
+	table := schedule.DestinationHashTable(len(v.slots))
+	if v.scheduler == "sh" {
+		table = schedule.SourceHashTable(v.weights)
+	}
+	words := make([]uint64, hashBuckets)
+	for b, i := range table {
+		if i != schedule.NoServer {
+			words[b] = uint64(newElement(v.slots[i], v.weights[i]))
+		}
+	}
+	return words
+}
+
+// head gives the head of a block.
+func (t *Table) head(block uint32) *directorBlockHead {
+	return (*directorBlockHead)(unsafe.Pointer(t.blocks.at(block)))
+}
+
+// list reads the servers of a block, in list order.
+func (t *Table) list(block uint32) []element {
+	n := min(t.head(block).Servers, maxServers)
+	list := make([]element, 0, n)
+	for i := range n {
+		list = append(list, element(t.blocks.at(block + 1 + i/chunkWords).Word[i%chunkWords]))
+	}
+	return list
+}
+
+// cursor reads where a block's walk stands; programs move it.
+func (t *Table) cursor(block uint32) uint64 { return atomic.LoadUint64(&t.head(block).Cursor) }
+
+// writeBlock writes words to chunks of their own and gives the first: not yet known to any program.
+func (t *Table) writeBlock(words []uint64) (uint32, error) {
+	n := uint32(len(words) / chunkWords)
+	block, ok := t.chunks.take(n)
+	if !ok {
+		return 0, lvs.ErrMemory
+	}
+	for i := range n {
+		copy(t.blocks.at(block + i).Word[:], words[i*chunkWords:])
+	}
+	return block, nil
+}

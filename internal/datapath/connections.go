@@ -1,0 +1,83 @@
+package datapath
+
+import (
+	"sync/atomic"
+	"time"
+
+	"drover/internal/lvs"
+)
+
+// Parts of a connection's state word: STATE_* in bpf/types.h.
+const (
+	stateMask         = 0xff
+	stateInactive     = 1 << 8
+	stateForwardShift = 10
+	stateForwardMask  = 3
+	stateLifeShift    = 12
+	stateLifeMask     = 7
+	stateTimeoutShift = 16
+	stateTimeoutMask  = 1<<24 - 1
+)
+
+func lifeOf(word uint64) directorLife {
+	return directorLife(word >> stateLifeShift & stateLifeMask)
+}
+
+// Connections gives the live connections, in no order that means anything.
+func (t *Table) Connections() ([]lvs.Connection, error) {
+	conns, err := mapArray[directorConn](t.maps.Conns)
+	if err != nil {
+		return nil, err
+	}
+	defer conns.close() //nolint:errcheck // only read
+	pool, err := mapArray[directorPool](t.maps.Pool)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.close() //nolint:errcheck // only read
+	used := min(atomic.LoadUint32(&pool.at(0).Fresh), uint32(len(conns.elements)-1))
+	now := atomic.LoadUint32(&t.clock.at(0).Now)
+	var all []lvs.Connection
+	for i := uint32(1); i <= used; i++ {
+		if c, live := readConn(conns.at(i)); live {
+			all = append(all, t.connection(&c, now))
+		}
+	}
+	return all, nil
+}
+
+// readConn copies an entry while programs use it. A change of its state word meanwhile may be the end
+// of one connection and the beginning of another, so it is read again.
+func readConn(c *directorConn) (entry directorConn, live bool) {
+	for range 3 {
+		before := atomic.LoadUint64(&c.State)
+		if lifeOf(before) != directorLifeLIFE_LIVE {
+			return entry, false
+		}
+		entry = *c
+		if atomic.LoadUint64(&c.State) == before {
+			entry.State = before
+			return entry, true
+		}
+	}
+	return entry, lifeOf(entry.State) == directorLifeLIFE_LIVE
+}
+
+func (t *Table) connection(c *directorConn, now uint32) lvs.Connection {
+	var server directorDest
+	if c.Dest < uint32(len(t.dests.elements)) {
+		server = *t.dests.at(c.Dest)
+	}
+	timeout := time.Duration(c.State>>stateTimeoutShift&stateTimeoutMask) * time.Second
+	idle := time.Duration(max(int32(now-c.Seen), 0)) * time.Millisecond
+	return lvs.Connection{
+		Protocol:    lvs.Protocol(c.Protocol),
+		Client:      addrPort(c.Client, c.Cport, c.Family),
+		Virtual:     addrPort(c.Vaddr, c.Vport, c.Family),
+		Destination: addrPort(server.Addr, server.Port, c.Family),
+		State:       lvs.State(c.State & stateMask),
+		Expires:     max(timeout-idle, 0),
+		Forwarding:  lvs.Forwarding(c.State >> stateForwardShift & stateForwardMask),
+		Active:      c.State&stateInactive == 0,
+	}
+}

@@ -1,0 +1,71 @@
+package datapath
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// Counter is one verdict's reason and how often it was given. Each packet is in exactly one.
+type Counter struct {
+	Name    string `json:"name"`
+	Verdict string `json:"verdict"` // pass | forward | answer | drop
+	Help    string `json:"help"`
+	Value   uint64 `json:"value"`
+}
+
+// The verdicts.
+const (
+	verdictPass    = "pass"
+	verdictForward = "forward"
+	verdictAnswer  = "answer"
+	verdictDrop    = "drop"
+)
+
+// counters describes every outcome of the programs, in the order in which they are shown.
+var counters = []struct {
+	outcome directorOutcome
+	Counter
+}{
+	{directorOutcomeOUTCOME_PASS_OTHER, Counter{Name: "other", Verdict: verdictPass, Help: "not IPv4 or IPv6: ARP, VLAN-tagged, ..."}},
+	{directorOutcomeOUTCOME_PASS_PROTOCOL, Counter{Name: "protocol", Verdict: verdictPass, Help: "echo and other protocols; IP options and extension headers"}},
+	{directorOutcomeOUTCOME_PASS_MALFORMED, Counter{Name: "malformed", Verdict: verdictPass, Help: "lengths that do not fit, left to the host to refuse"}},
+	{directorOutcomeOUTCOME_PASS_NOT_OURS, Counter{Name: "not_ours", Verdict: verdictPass, Help: "no service and no connection"}},
+	{directorOutcomeOUTCOME_PASS_NO_CONN, Counter{Name: "no_connection", Verdict: verdictPass, Help: "TCP to a service without SYN and without a connection: the host resets it"}},
+	{directorOutcomeOUTCOME_PASS_OTHERHOST, Counter{Name: "other_host", Verdict: verdictPass, Help: "for a service, but the frame is for another machine's MAC"}},
+	{directorOutcomeOUTCOME_FORWARD_ROUTE, Counter{Name: "route", Verdict: verdictForward, Help: "to a server by direct routing"}},
+	{directorOutcomeOUTCOME_FORWARD_MASQ_IN, Counter{Name: "masq_in", Verdict: verdictForward, Help: "to a server by NAT"}},
+	{directorOutcomeOUTCOME_FORWARD_MASQ_OUT, Counter{Name: "masq_out", Verdict: verdictForward, Help: "a server's reply to the client by NAT"}},
+	{directorOutcomeOUTCOME_FORWARD_ICMP, Counter{Name: "icmp", Verdict: verdictForward, Help: "an ICMP error that followed its connection"}},
+	{directorOutcomeOUTCOME_FORWARD_FRAGMENT, Counter{Name: "fragment", Verdict: verdictForward, Help: "a later fragment that followed its first"}},
+	{directorOutcomeOUTCOME_ANSWER_UNREACHABLE, Counter{Name: "unreachable", Verdict: verdictAnswer, Help: "port unreachable: no server takes connections"}},
+	{directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED, Counter{Name: "time_exceeded", Verdict: verdictAnswer, Help: "TTL or hop limit used up"}},
+	{directorOutcomeOUTCOME_ANSWER_TOO_BIG, Counter{Name: "too_big", Verdict: verdictAnswer, Help: "larger than the MTU towards the server"}},
+	{directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR, Counter{Name: "ask_neighbour", Verdict: verdictAnswer, Help: "became an ARP request or neighbour solicitation"}},
+	{directorOutcomeOUTCOME_DROP_SERVER_GONE, Counter{Name: "server_gone", Verdict: verdictDrop, Help: "the connection's server was deleted"}},
+	{directorOutcomeOUTCOME_DROP_NO_ROUTE, Counter{Name: "no_route", Verdict: verdictDrop, Help: "no route to the server or client"}},
+	{directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR, Counter{Name: "no_neighbour", Verdict: verdictDrop, Help: "the next hop's MAC was asked for, no answer yet"}},
+	{directorOutcomeOUTCOME_DROP_TABLE_FULL, Counter{Name: "table_full", Verdict: verdictDrop, Help: "no free entry for a new connection"}},
+	{directorOutcomeOUTCOME_DROP_BUCKET_FULL, Counter{Name: "bucket_full", Verdict: verdictDrop, Help: "no free slot where a new connection belongs"}},
+	{directorOutcomeOUTCOME_DROP_CONTENDED, Counter{Name: "contended", Verdict: verdictDrop, Help: "two CPUs began the same connection, or its service was changing"}},
+	{directorOutcomeOUTCOME_DROP_RATE_LIMIT, Counter{Name: "rate_limit", Verdict: verdictDrop, Help: "ICMP answers beyond the limit"}},
+	{directorOutcomeOUTCOME_DROP_FRAGMENT, Counter{Name: "fragment", Verdict: verdictDrop, Help: "a later fragment whose first was not seen"}},
+	{directorOutcomeOUTCOME_DROP_INTERNAL, Counter{Name: "internal", Verdict: verdictDrop, Help: "a defect of Drover's: please report it"}},
+}
+
+// readCounters adds up the outcomes over the CPUs.
+func readCounters(outcomes *ebpf.Map) ([]Counter, error) {
+	all := make([]Counter, 0, len(counters))
+	for _, described := range counters {
+		c := described.Counter
+		var each []uint64
+		if err := outcomes.Lookup(uint32(described.outcome), &each); err != nil {
+			return nil, fmt.Errorf("read the counters: %w", err)
+		}
+		for _, n := range each {
+			c.Value += n
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}

@@ -1,0 +1,248 @@
+package datapath
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"drover/internal/lvs"
+)
+
+// Bits of a destination's flags: DEST_* in bpf/types.h.
+const (
+	destUsed      = 1
+	destAvailable = 2
+)
+
+// trashTime is how long a deleted server without connections stays in the trash, in seconds, as in
+// ip_vs (IP_VS_DEST_TRASH_PERIOD).
+const trashTime = 120
+
+// trashKey names a deleted server: it is found again only for the same service, address and port.
+type trashKey struct {
+	service directorServiceKey
+	addr    directorAddr
+	port    uint16
+}
+
+func trashKeyOf(d *directorDest) trashKey {
+	return trashKey{
+		service: directorServiceKey{Addr: d.Vaddr, Port: d.Vport, Protocol: d.Protocol, Family: d.Family},
+		addr:    d.Addr,
+		port:    d.Port,
+	}
+}
+
+// destination reads one server with its counters.
+func (t *Table) destination(slot uint32) (lvs.Destination, error) {
+	d := t.dests.at(slot)
+	stats, err := t.destStats(slot)
+	if err != nil {
+		return lvs.Destination{}, err
+	}
+	conns := atomic.LoadUint64(&t.destConns.at(slot).Word)
+	return lvs.Destination{
+		Addr:        addrPort(d.Addr, d.Port, d.Family),
+		Forwarding:  lvs.Forwarding(d.Forwarding),
+		Weight:      int32(d.Weight),
+		ActiveConns: uint32(conns),
+		InactConns:  uint32(conns >> 32),
+		Stats:       stats,
+	}, nil
+}
+
+// checkDestination refuses what ip_vs would refuse of a server that is already there or not.
+func checkDestination(d lvs.Destination) error {
+	if d.Weight < 0 || d.Lower > d.Upper {
+		return lvs.ErrRange
+	}
+	return nil
+}
+
+// checkAddress refuses an address that is not a single host's: ip_vs takes none but unicast.
+func checkAddress(a netip.Addr) error {
+	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	if a.IsUnspecified() || a.IsMulticast() || a == broadcast || a.Is6() && a.IsLinkLocalUnicast() {
+		return lvs.ErrInvalidDestination
+	}
+	return nil
+}
+
+// checkSupported refuses what the programs cannot do yet.
+func checkSupported(d lvs.Destination) error {
+	switch {
+	case d.Forwarding == lvs.Tunnel:
+		return &lvs.UnsupportedError{What: "tunnelling (-i)"}
+	case d.Upper != 0 || d.Lower != 0:
+		return &lvs.UnsupportedError{What: "connection thresholds (-x, -y)"}
+	}
+	return nil
+}
+
+// slotOf finds a server in a service's list.
+func (t *Table) slotOf(s directorService, addr netip.AddrPort) (slot uint32, ok bool) {
+	wanted, port := mapped(addr.Addr()), bigEndian(addr.Port())
+	for _, e := range t.list(s.Block) {
+		if d := t.dests.at(e.slot()); d.Addr == wanted && d.Port == port {
+			return e.slot(), true
+		}
+	}
+	return 0, false
+}
+
+// findBoth looks up a service and one of its servers. What is missing is lvs.ErrServiceNotDefined or
+// lvs.ErrNoDestination.
+func (t *Table) findBoth(k lvs.ServiceKey, addr netip.AddrPort) (directorServiceKey, directorService, uint32, error) {
+	key, s, err := t.findForServer(k)
+	if err != nil {
+		return key, s, 0, err
+	}
+	slot, ok := t.slotOf(s, addr)
+	if !ok {
+		return key, s, 0, lvs.ErrNoDestination
+	}
+	return key, s, slot, nil
+}
+
+// findForServer is find with the answer that commands on servers give.
+func (t *Table) findForServer(k lvs.ServiceKey) (directorServiceKey, directorService, error) {
+	key, s, err := t.find(k)
+	if err == lvs.ErrNoService { //nolint:errorlint // find returns it bare
+		err = lvs.ErrServiceNotDefined
+	}
+	return key, s, err
+}
+
+// AddDestination adds a server at the head of its service's list. One from the trash comes back with
+// its connections.
+func (t *Table) AddDestination(k lvs.ServiceKey, d lvs.Destination) error {
+	key, s, err := t.findForServer(k)
+	if err != nil {
+		return err
+	}
+	if err := checkDestination(d); err != nil {
+		return err
+	}
+	if _, there := t.slotOf(s, d.Addr); there {
+		return lvs.ErrDestinationExists
+	}
+	if err := checkAddress(d.Addr.Addr()); err != nil {
+		return err
+	}
+	if err := checkSupported(d); err != nil {
+		return err
+	}
+	row := newDest(key, s, d)
+	if t.hosts.isLocal(row) {
+		return &lvs.UnsupportedError{What: "a real server on the director's own address"}
+	}
+	list := slotsOf(t.list(s.Block))
+	if len(list) >= maxServers {
+		return lvs.ErrMemory
+	}
+	slot, err := t.place(row)
+	if err != nil {
+		return err
+	}
+	if err := t.swapList(key, s, slices.Insert(list, 0, slot), false); err != nil {
+		t.discard(slot)
+		return err
+	}
+	return t.hosts.keep(row)
+}
+
+func newDest(key directorServiceKey, s directorService, d lvs.Destination) directorDest {
+	return directorDest{
+		Addr: mapped(d.Addr.Addr()), Port: bigEndian(d.Addr.Port()),
+		Vaddr: key.Addr, Vport: key.Port, Protocol: key.Protocol, Family: key.Family,
+		Forwarding: uint8(d.Forwarding), Flags: destUsed | destAvailable,
+		Service: s.Id, Weight: uint32(d.Weight),
+	}
+}
+
+// place writes a server to its slot: that in the trash, or a free one.
+func (t *Table) place(d directorDest) (uint32, error) {
+	if err := t.takeStock(); err != nil {
+		return 0, err
+	}
+	if slot, found := t.trash[trashKeyOf(&d)]; found {
+		before := t.dests.at(slot).Service
+		delete(t.trash, trashKeyOf(&d))
+		*t.dests.at(slot) = d
+		if before == d.Service {
+			return slot, nil
+		}
+		return slot, t.zeroDest(slot)
+	}
+	t.emptyTrash()
+	slot, ok := t.slots.take(1)
+	if !ok {
+		return 0, lvs.ErrMemory
+	}
+	*t.destHops.at(slot) = directorDestHop{}
+	*t.dests.at(slot) = d
+	return slot, t.zeroDest(slot)
+}
+
+// discard puts a server into the trash.
+func (t *Table) discard(slot uint32) {
+	d := t.dests.at(slot)
+	d.Removed = monotonicSeconds()
+	d.Flags = destUsed
+	t.trash[trashKeyOf(d)] = slot
+}
+
+// emptyTrash frees the slots of servers that are gone for good.
+func (t *Table) emptyTrash() {
+	now := monotonicSeconds()
+	for key, slot := range t.trash {
+		d := t.dests.at(slot)
+		if atomic.LoadUint64(&t.destConns.at(slot).Word) == 0 && now-d.Removed >= trashTime {
+			*d = directorDest{}
+			t.slots.free(slot, 1)
+			delete(t.trash, key)
+		}
+	}
+}
+
+// EditDestination changes forwarding and weight. Connections keep the way that they began with.
+func (t *Table) EditDestination(k lvs.ServiceKey, to lvs.Destination) error {
+	key, s, slot, err := t.findBoth(k, to.Addr)
+	if err != nil {
+		return err
+	}
+	if err := checkDestination(to); err != nil {
+		return err
+	}
+	if err := checkSupported(to); err != nil {
+		return err
+	}
+	d := t.dests.at(slot)
+	d.Forwarding, d.Weight = uint8(to.Forwarding), uint32(to.Weight)
+	return t.swapList(key, s, slotsOf(t.list(s.Block)), false)
+}
+
+// DeleteDestination takes a server out of its service's list, into the trash.
+func (t *Table) DeleteDestination(k lvs.ServiceKey, addr netip.AddrPort) error {
+	key, s, slot, err := t.findBoth(k, addr)
+	if err != nil {
+		return err
+	}
+	slots := slices.DeleteFunc(slotsOf(t.list(s.Block)), func(i uint32) bool { return i == slot })
+	if err := t.swapList(key, s, slots, false); err != nil {
+		return err
+	}
+	t.discard(slot)
+	return t.hosts.forget(*t.dests.at(slot), t.available)
+}
+
+// available gives the servers of all services.
+func (t *Table) available() []directorDest {
+	var all []directorDest
+	for i := range t.dests.elements {
+		if d := t.dests.elements[i]; d.Flags&destAvailable != 0 {
+			all = append(all, d)
+		}
+	}
+	return all
+}

@@ -1,0 +1,246 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// ErrNotLoaded says that this network namespace has no data path.
+var ErrNotLoaded = errors.New("the data path is not loaded")
+
+// Options say how to load.
+type Options struct {
+	Interfaces  []string // empty: DROVER_INTERFACE, else chosen
+	Connections uint32   // capacity of the connection table; 0: DefaultConnections
+	Generic     bool     // attach in generic mode even where the driver has native XDP
+}
+
+// Interface is one that the data path is attached to.
+type Interface struct {
+	Name  string `json:"name"`
+	Index int    `json:"index"`
+	Mode  string `json:"mode"` // native | generic
+}
+
+// Loaded is what a load did.
+type Loaded struct {
+	Interfaces []Interface
+	Warnings   []string
+	Already    bool // it was loaded before, and only interfaces that were named are new
+}
+
+// Load attaches the data path of the calling thread's network namespace: to all interfaces, or on an
+// error to none, with nothing left behind. Where it is loaded already, interfaces that are named and
+// not yet attached are added.
+func Load(o Options) (*Loaded, error) {
+	if err := probeKernel(); err != nil {
+		return nil, err
+	}
+	interfaces, err := chooseInterfaces(o.Interfaces)
+	if err != nil {
+		return nil, err
+	}
+	var loaded *Loaded
+	err = inInitialMounts(func() (err error) {
+		if err := mountPins(); err != nil {
+			return err
+		}
+		if err := collectDead(); err != nil {
+			return err
+		}
+		f, err := ownFolder()
+		if err != nil {
+			return err
+		}
+		unlock, err := f.createLocked()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		loaded, err = f.load(o, interfaces)
+		return err
+	})
+	return loaded, err
+}
+
+// load does it under the lock.
+func (f folder) load(o Options, interfaces []Interface) (*Loaded, error) {
+	if f.ready() {
+		return f.loadMore(o, interfaces)
+	}
+	// What a killed load left: nothing of it is in use.
+	if err := f.detach(); err != nil {
+		return nil, err
+	}
+	if err := f.clear(); err != nil {
+		return nil, err
+	}
+	warnings, err := f.loadAll(o, interfaces)
+	if err != nil {
+		return nil, errors.Join(err, f.restoreForwarding(), f.remove())
+	}
+	return f.loaded(warnings, false)
+}
+
+func (f folder) loaded(warnings []string, already bool) (*Loaded, error) {
+	attached, err := f.attachedInterfaces()
+	return &Loaded{Interfaces: attached, Warnings: warnings, Already: already}, err
+}
+
+func (f folder) loadAll(o Options, interfaces []Interface) (warnings []string, err error) {
+	if o.Connections == 0 {
+		o.Connections = DefaultConnections
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("lift the limit on locked memory: %w", err)
+	}
+	objects, err := loadObjects(o.Connections)
+	if err != nil {
+		return nil, err
+	}
+	defer objects.Close() //nolint:errcheck // the pins keep what is needed
+	if warnings, err = f.enableForwarding(); err != nil {
+		return nil, err
+	}
+	if err := startTimer(objects.StartTimer); err != nil {
+		return nil, err
+	}
+	attachWarnings, err := f.attach(objects.DroverXdp, interfaces, o.Generic)
+	warnings = append(warnings, attachWarnings...)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.describeDevices(&objects.directorMaps); err != nil {
+		return nil, err
+	}
+	return warnings, f.pinAll(objects)
+}
+
+// loadMore attaches a loaded data path to the interfaces that were named.
+func (f folder) loadMore(o Options, interfaces []Interface) (*Loaded, error) {
+	if len(o.Interfaces) == 0 {
+		return f.loaded(nil, true)
+	}
+	programs, err := f.openPrograms()
+	if err != nil {
+		return nil, err
+	}
+	defer programs.Close() //nolint:errcheck // pinned
+	maps, err := f.openMaps()
+	if err != nil {
+		return nil, err
+	}
+	defer maps.Close() //nolint:errcheck // pinned
+	warnings, err := f.attach(programs.DroverXdp, interfaces, o.Generic)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.describeDevices(maps); err != nil {
+		return nil, err
+	}
+	return f.loaded(warnings, true)
+}
+
+// Unload detaches the data path and forgets its services and connections. ErrNotLoaded if there is
+// none.
+func Unload() error {
+	if err := probePrivileges(); err != nil {
+		return err
+	}
+	return inInitialMounts(func() error {
+		f, err := ownFolder()
+		if err != nil {
+			return err
+		}
+		if !pinsMounted() {
+			return ErrNotLoaded
+		}
+		if err := collectDead(); err != nil {
+			return err
+		}
+		unlock, err := f.lock()
+		if errors.Is(err, fs.ErrNotExist) {
+			return ErrNotLoaded
+		}
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return f.unload()
+	})
+}
+
+// unload does it under the lock; also what a killed load left.
+func (f folder) unload() error {
+	var servers []directorDest
+	if f.ready() {
+		if maps, err := f.openMaps(); err == nil {
+			if t, err := newTable(maps); err == nil {
+				servers = t.available()
+				_ = t.Close()
+			}
+		}
+	}
+	err := f.restoreForwarding()
+	for _, d := range servers {
+		err = errors.Join(err, kernelNetwork{}.forget(d, func() []directorDest { return nil }))
+	}
+	return errors.Join(err, f.remove())
+}
+
+// Open opens the data path of the calling thread's network namespace, to change it (one at a time) or
+// only to read. ErrNotLoaded if there is none.
+func Open(change bool) (*Table, error) {
+	if err := probePrivileges(); err != nil {
+		return nil, err
+	}
+	var t *Table
+	err := inInitialMounts(func() error {
+		f, err := ownFolder()
+		if err != nil {
+			return err
+		}
+		if !pinsMounted() || !f.ready() {
+			return ErrNotLoaded
+		}
+		t, err = f.open(change)
+		return err
+	})
+	return t, err
+}
+
+func (f folder) open(change bool) (_ *Table, err error) {
+	var unlock func()
+	if change {
+		if unlock, err = f.lock(); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				unlock()
+			}
+		}()
+	}
+	maps, err := f.openMaps()
+	if err != nil {
+		return nil, err
+	}
+	if change {
+		if err := f.describeDevices(maps); err != nil {
+			return nil, errors.Join(err, maps.Close())
+		}
+	}
+	t, err := newTable(maps)
+	if err != nil {
+		return nil, errors.Join(err, maps.Close())
+	}
+	t.unlock, t.hosts = unlock, kernelNetwork{}
+	return t, nil
+}
+
+// capacity is the number of connections that a table holds at most.
+func capacity(conns *ebpf.Map) uint32 { return conns.MaxEntries() - 1 }

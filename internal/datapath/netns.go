@@ -1,0 +1,130 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// namespaceCookie gives the cookie of the calling thread's network namespace: a number that no other
+// namespace has had or will have until the machine boots again. Inode numbers are reused at once.
+func namespaceCookie() (uint64, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("open a socket for the network namespace's cookie: %w", err)
+	}
+	defer unix.Close(fd)
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		return 0, fmt.Errorf("read the network namespace's cookie: %w", err)
+	}
+	return cookie, nil
+}
+
+// onOwnThread runs f on an OS thread of its own that ends with it, in the caller's network namespace.
+// There f may change its mount and network namespace; nothing else in the process notices.
+func onOwnThread(f func() error) error {
+	namespace, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return fmt.Errorf("open the network namespace: %w", err)
+	}
+	defer namespace.Close()
+	return throwAwayThread(func() error {
+		// The new thread is in the process's namespace, the caller's may be another.
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("join the network namespace: %w", err)
+		}
+		return f()
+	})
+}
+
+// throwAwayThread runs f on a thread that ends with it, and that is not the process's first: it is
+// the first by which /proc/PID shows the process, and it can't end.
+func throwAwayThread(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("the function ended its goroutine")
+		defer func() { done <- err }()
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			err = throwAwayThread(f) // while this one is held, it gets another
+			runtime.UnlockOSThread()
+			return
+		}
+		err = f() // never unlocked: the runtime ends the thread with the goroutine
+	}()
+	return <-done
+}
+
+// liveNamespaces gives the cookies of the network namespaces that a thread is in or a mount holds.
+// Those that it may not open are left out.
+func liveNamespaces() (map[uint64]bool, error) {
+	// All are opened before a thread moves: a path such as /proc/1/task/1/ns/net follows its thread.
+	files := namespaceFiles()
+	defer func() {
+		for _, file := range files {
+			file.Close()
+		}
+	}()
+	live := map[uint64]bool{}
+	err := onOwnThread(func() error {
+		for _, file := range files {
+			if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+				continue // not ours to enter
+			}
+			cookie, err := namespaceCookie()
+			if err != nil {
+				return err
+			}
+			live[cookie] = true
+		}
+		return nil
+	})
+	return live, err
+}
+
+// namespaceFiles opens each network namespace in sight once.
+func namespaceFiles() []*os.File {
+	paths, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/ns/net") // the pattern is well-formed
+	mounts, _ := os.ReadFile("/proc/thread-self/mountinfo")      // without it, the threads alone
+	paths = append(paths, namespaceMounts(string(mounts))...)
+	seen := map[uint64]bool{}
+	var files []*os.File
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			continue // ended meanwhile, or not ours to see
+		}
+		var stat unix.Stat_t
+		if err := unix.Fstat(int(file.Fd()), &stat); err != nil || seen[stat.Ino] {
+			file.Close()
+			continue
+		}
+		seen[stat.Ino] = true
+		files = append(files, file)
+	}
+	return files
+}
+
+// namespaceMounts finds the mount points of network namespaces (those of `ip netns`, for one) in the
+// text of a mountinfo file, whose fields proc_pid_mountinfo(5) gives: 4 root, 5 mount point.
+func namespaceMounts(mountinfo string) []string {
+	var points []string
+	for line := range strings.Lines(mountinfo) {
+		fields := strings.Fields(line)
+		if len(fields) > 5 && strings.HasPrefix(fields[3], "net:[") {
+			points = append(points, unescapeMount(fields[4]))
+		}
+	}
+	return points
+}
+
+// unescapeMount undoes the octal escapes of blanks and backslashes in mountinfo.
+func unescapeMount(field string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(field)
+}

@@ -1,0 +1,91 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// startLimit is how long a server process has until it listens.
+const startLimit = 5 * time.Second
+
+// startServers starts the server program on each real server and waits until all of them listen.
+func (l *Lab) startServers(ctx context.Context) error {
+	start := l.startBuiltin
+	if l.Config.Server == Nginx {
+		start = l.startNginx
+	}
+	for _, rs := range Servers {
+		if err := start(ctx, rs); err != nil {
+			return fmt.Errorf("start server %s: %w", rs, err)
+		}
+	}
+	return nil
+}
+
+// startBuiltin runs `lab serve`, which says over a pipe, its file descriptor 3, when it listens.
+func (l *Lab) startBuiltin(ctx context.Context, rs string) error {
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	cmd := exec.Command(l.Config.Program, "lab", "serve", rs)
+	cmd.ExtraFiles = []*os.File{tell}
+	err = l.startProcess(ctx, rs, cmd)
+	tell.Close()
+	if err != nil {
+		return err
+	}
+	if err := ready.SetReadDeadline(time.Now().Add(startLimit)); err != nil {
+		return err
+	}
+	word, err := io.ReadAll(ready)
+	if err != nil || string(word) != readyWord {
+		return errors.Join(fmt.Errorf("it does not listen: %s", l.lastLog(rs)), err)
+	}
+	return nil
+}
+
+// startProcess starts a program in a node, in a session of its own so that it outlives the terminal,
+// with its output in a log file, and records it.
+func (l *Lab) startProcess(ctx context.Context, node string, cmd *exec.Cmd) error {
+	log, err := os.Create(l.logFile(node))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := l.Do(node, cmd.Start); err != nil {
+		return err
+	}
+	process, err := identify(node, cmd.Process.Pid)
+	if err != nil {
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	// Reaps it if it ends before this program does; its state is asked for by number and start time.
+	go func() { _ = cmd.Wait() }()
+	l.processes = append(l.processes, process)
+	return l.save(ctx)
+}
+
+func (l *Lab) logFile(node string) string { return filepath.Join(l.folder, node+".log") }
+
+// lastLog is the last line that a node's process wrote.
+func (l *Lab) lastLog(node string) string {
+	text, err := os.ReadFile(l.logFile(node))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
+}
