@@ -101,8 +101,16 @@ func namespaceInode(path string) (uint64, error) {
 }
 
 // MountPins mounts the BPF file system that the pins live in, unless it is mounted. Load does it too;
-// whoever makes namespaces and enters them later (a lab) does it before.
-func MountPins() error { return inInitialMounts(mountPins) }
+// whoever makes namespaces and enters them later (a lab) does it before. Where the initial mount
+// namespace can't be entered it mounts in the caller's own, which commands inside a namespace see if
+// they are started from here.
+func MountPins() error {
+	err := inInitialMounts(mountPins)
+	if errors.Is(err, errMountsRefused) {
+		return mountPins()
+	}
+	return err
+}
 
 // mountPins is MountPins for those who are in the initial mount namespace.
 func mountPins() error {
@@ -128,6 +136,37 @@ func mountPins() error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("bpf", root, "bpf", flags, "mode=0700"); err != nil {
 		return fmt.Errorf("mount a BPF file system at %s: %w", root, err)
+	}
+	return nil
+}
+
+// UnmountPins undoes MountPins when nothing is pinned any more, in any network namespace; else it does
+// nothing. The run folder goes too if it is empty.
+func UnmountPins() error {
+	err := inInitialMounts(unmountPins)
+	if errors.Is(err, errMountsRefused) {
+		return nil // not mounted here
+	}
+	return err
+}
+
+func unmountPins() error {
+	if !pinsMounted() {
+		return nil
+	}
+	unlock, err := lockFolder(runFolder(), lockWait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if pins, err := os.ReadDir(pinRoot()); err != nil || len(pins) > 0 {
+		return err
+	}
+	if err := unix.Unmount(pinRoot(), 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", pinRoot(), err)
+	}
+	for _, path := range []string{pinRoot(), filepath.Join(runFolder(), "state"), runFolder()} {
+		_ = os.Remove(path) // unless something else is in it
 	}
 	return nil
 }

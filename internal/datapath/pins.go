@@ -30,18 +30,6 @@ func (f folder) path() string { return filepath.Join(pinRoot(), strconv.FormatUi
 // pin is the path of one pinned map, program or link.
 func (f folder) pin(name string) string { return filepath.Join(f.path(), name) }
 
-// exists tells whether there is a folder; without the right to look, the error says so.
-func (f folder) exists() (bool, error) {
-	_, err := os.Stat(f.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for the pins: %w", err)
-	}
-	return true, nil
-}
-
 // create makes the folder if it is not there. The BPF file system must be mounted.
 func (f folder) create() error {
 	if err := os.Mkdir(f.path(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -92,6 +92,7 @@ func checkMachine(cfg *Config) error {
 func (l *Lab) build(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		l.save,
+		mountPins,
 		l.linkPrograms,
 		l.createNamespaces,
 		l.connect,
@@ -108,6 +109,10 @@ func (l *Lab) build(ctx context.Context) error {
 	}
 	return nil
 }
+
+// mountPins makes the place where a data path loaded inside a namespace is kept: what a command in
+// there mounts ends with the command.
+func mountPins(context.Context) error { return datapath.MountPins() }
 
 // linkPrograms makes the folder that comes first in the PATH of what runs in the nodes.
 func (l *Lab) linkPrograms(context.Context) error {
@@ -176,7 +181,8 @@ func (l *Lab) takeDown() error {
 	if err := os.RemoveAll(l.folder); err != nil {
 		return fmt.Errorf("remove state folder: %w", err)
 	}
-	return nil
+	_ = os.Remove(stateRoot) // unless another lab is in it
+	return datapath.UnmountPins()
 }
 
 // unloadDataPath removes the pins of a data path in the thread's network namespace: they would outlive it.
