@@ -48,7 +48,7 @@ them), else the physical and veth interfaces that are up and have a global addre
 			for _, warning := range loaded.Warnings {
 				fmt.Fprintf(env.stderr, "drover: warning: %s\n", warning)
 			}
-			verb := "attached to"
+			verb := "is attached to"
 			if loaded.Already {
 				verb = "was already attached to"
 			}

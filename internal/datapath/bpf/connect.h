@@ -7,6 +7,17 @@
 
 #define NO_PLACE (-1)
 
+/* client_hop is the way that the client's packet came: the first guess for NAT's replies, until the
+ * route is looked up, and after that if the kernel has no neighbour entry. */
+static __always_inline __u64 client_hop(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+
+	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
+		return 0;
+	return mac_word(data + ETH_ALEN) | (__u64)device_row(ctx->ingress_ifindex) << 48;
+}
+
 static __always_inline void fill(struct conn *c, const struct packet *p, const struct dest *d,
 				 __u32 slot, __u32 now)
 {
@@ -23,7 +34,7 @@ static __always_inline void fill(struct conn *c, const struct packet *p, const s
 	c->protocol = p->protocol;
 	c->family = p->family;
 	c->hop = 0;
-	c->hop_age = 0;
+	c->hop_age = (now >> 6) - 0x8000; /* as old as can be */
 	c->dest = slot;
 	c->seen = now;
 	WRITE(c->state, with_life(next_state(word, p, false), LIFE_NEW));
@@ -198,6 +209,8 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (!c)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	fill(c, p, d, slot, now);
+	if (d->forwarding == FORWARD_MASQ)
+		c->hop = client_hop(ctx);
 	word = slot_word(p->hash, index);
 	position = publish_or_make_room(p->hash, word, now);
 	if (position < 0) {

@@ -69,16 +69,18 @@ static __always_inline long route(struct xdp_md *ctx, const union addr *to, __u8
 }
 
 struct way {
-	__u64 word;
-	__u32 mtu; /* 0: not known */
+	__u64 word; /* the hop; before, the one that was in use, or 0 */
+	__u32 mtu;  /* 0: not known */
 	__u32 family;
 };
 
-/* heard gives the MAC that XDP itself learned for a next hop, or says that it must be asked for. */
+/* heard gives the MAC that XDP itself learned for a next hop that the kernel has no entry for, or
+ * says that it must be asked for. A MAC that is in use already is believed for a while: a flush or a
+ * link flap takes the kernel's entry away, not the neighbour. */
 static __always_inline enum resolved heard(const struct bpf_fib_lookup *fib, __u32 row, __u32 now,
 					   struct way *way)
 {
-	struct neighbour fresh = { .asked = now };
+	struct neighbour fresh = { .mac = way->word & HOP_MAC, .learned = now, .asked = now };
 	struct neighbour_key key = { .device = row };
 	struct neighbour *n;
 	struct scratch *s = scratch();
@@ -92,16 +94,20 @@ static __always_inline enum resolved heard(const struct bpf_fib_lookup *fib, __u
 		__builtin_memcpy(&key.addr, fib->ipv6_dst, sizeof(key.addr));
 	}
 	n = bpf_map_lookup_elem(&neighbours, &key);
-	if (n && n->mac && now - n->learned < NEIGHBOUR_FRESH) {
+	if (!n) {
+		bpf_map_update_elem(&neighbours, &key, &fresh, BPF_NOEXIST);
+		if (fresh.mac && HOP_DEVICE(way->word) == row)
+			return HOP_FOUND;
+		s->ask = key;
+		return HOP_ASK;
+	}
+	if (n->mac && now - n->learned < NEIGHBOUR_FRESH) {
 		way->word = n->mac | (__u64)row << 48;
 		return HOP_FOUND;
 	}
-	if (n && now - n->asked < NEIGHBOUR_REASK)
+	if (now - n->asked < NEIGHBOUR_REASK)
 		return HOP_NO_NEIGHBOUR;
-	if (n)
-		WRITE(n->asked, now);
-	else
-		bpf_map_update_elem(&neighbours, &key, &fresh, BPF_NOEXIST);
+	WRITE(n->asked, now);
 	s->ask = key;
 	return HOP_ASK;
 }
@@ -131,12 +137,11 @@ static __noinline enum resolved look_up(struct xdp_md *ctx, const union addr *to
 	return HOP_FOUND;
 }
 
-/* refresh brings a destination's hop up to date. A hop that was known stays in use while the kernel
- * has no neighbour entry: a flush or a link flap takes that away, not the server. */
+/* refresh brings a destination's hop up to date. */
 static __noinline enum resolved refresh(struct xdp_md *ctx, struct dest_hop *h, const union addr *to,
 					__u32 family, __u32 now)
 {
-	struct way way = { .family = family };
+	struct way way = { .word = READ(h->word), .family = family };
 	enum resolved r = look_up(ctx, to, now, &way);
 
 	if (r == HOP_FOUND) {
@@ -185,10 +190,10 @@ static __always_inline enum resolved resolve_client(struct xdp_md *ctx, struct c
 						    __u64 *word)
 {
 	__u16 age = (__u16)(now >> 6) - READ(c->hop_age);
-	struct way way = { .family = c->family };
+	struct way way = { .word = READ(c->hop), .family = c->family };
 	enum resolved r;
 
-	*word = READ(c->hop);
+	*word = way.word;
 	if (*word && age < HOP_REFRESH / 64)
 		return HOP_FOUND;
 	r = look_up(ctx, &c->client, now, &way);
