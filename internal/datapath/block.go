@@ -74,6 +74,7 @@ func (v version) words() []uint64 {
 	head := directorBlockHead{
 		Servers:    uint32(len(v.slots)),
 		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], IdleFirst: s.costs[3],
+		NoneCost: 1,
 	}
 	switch v.scheduler {
 	case "rr":

@@ -36,7 +36,7 @@ func (t *Table) Connections() ([]lvs.Connection, error) {
 	}
 	defer pool.close() //nolint:errcheck // only read
 	used := min(atomic.LoadUint32(&pool.at(0).Fresh), uint32(len(conns.elements)-1))
-	now := atomic.LoadUint32(&t.clock.at(0).Now)
+	now := atomic.LoadUint32(&t.control.at(0).Now)
 	var all []lvs.Connection
 	for i := uint32(1); i <= used; i++ {
 		if c, live := readConn(conns.at(i)); live {

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -33,13 +34,9 @@ func trashKeyOf(d *directorDest) trashKey {
 	}
 }
 
-// destination reads one server with its counters.
-func (t *Table) destination(slot uint32) (lvs.Destination, error) {
+// destination gives one server, with its counters as just summed up.
+func (t *Table) destination(slot uint32, counted directorStats) lvs.Destination {
 	d := t.dests.at(slot)
-	stats, err := t.destStats(slot)
-	if err != nil {
-		return lvs.Destination{}, err
-	}
 	conns := atomic.LoadUint64(&t.destConns.at(slot).Word)
 	return lvs.Destination{
 		Addr:        addrPort(d.Addr, d.Port, d.Family),
@@ -47,8 +44,8 @@ func (t *Table) destination(slot uint32) (lvs.Destination, error) {
 		Weight:      int32(d.Weight),
 		ActiveConns: uint32(conns),
 		InactConns:  uint32(conns >> 32),
-		Stats:       stats,
-	}, nil
+		Stats:       counted.minus(*t.destZero.at(slot)).public(),
+	}
 }
 
 // checkDestination refuses what ip_vs would refuse of a server that is already there or not.
@@ -144,9 +141,12 @@ func (t *Table) AddDestination(k lvs.ServiceKey, d lvs.Destination) error {
 	if err != nil {
 		return err
 	}
+	if err := t.joins(slot, s.Id); err != nil {
+		return err
+	}
 	if err := t.swapList(key, s, slices.Insert(list, 0, slot), false); err != nil {
 		t.discard(slot)
-		return err
+		return errors.Join(err, t.leaves(slot, s.Id))
 	}
 	return t.hosts.keep(row)
 }
@@ -168,7 +168,7 @@ func (t *Table) place(d directorDest) (uint32, error) {
 	if slot, found := t.trash[trashKeyOf(&d)]; found {
 		before := t.dests.at(slot).Service
 		delete(t.trash, trashKeyOf(&d))
-		*t.dests.at(slot) = d
+		t.write(slot, d)
 		if before == d.Service {
 			return slot, nil
 		}
@@ -179,9 +179,14 @@ func (t *Table) place(d directorDest) (uint32, error) {
 	if !ok {
 		return 0, lvs.ErrMemory
 	}
-	*t.destHops.at(slot) = directorDestHop{}
 	*t.dests.at(slot) = d
 	return slot, t.zeroDest(slot)
+}
+
+// write changes a slot's server, and keeps the hop, which is the programs'.
+func (t *Table) write(slot uint32, d directorDest) {
+	row := t.dests.at(slot)
+	row.Forwarding, row.Weight, row.Service, row.Flags = d.Forwarding, d.Weight, d.Service, d.Flags
 }
 
 // discard puts a server into the trash.
@@ -233,6 +238,9 @@ func (t *Table) DeleteDestination(k lvs.ServiceKey, addr netip.AddrPort) error {
 		return err
 	}
 	t.discard(slot)
+	if err := t.leaves(slot, s.Id); err != nil {
+		return err
+	}
 	return t.hosts.forget(*t.dests.at(slot), t.available)
 }
 

@@ -30,7 +30,9 @@ type directorBlockHead struct {
 	InactiveCost uint32
 	BaseCost     uint32
 	IdleFirst    uint32
-	Pad          [3]uint32
+	NoneCost     uint32
+	NoneWeight   uint32
+	None         uint32
 }
 
 type directorBucket struct {
@@ -41,16 +43,6 @@ type directorBucket struct {
 type directorChunk struct {
 	_    structs.HostLayout
 	Word [8]uint64
-}
-
-type directorClock struct {
-	_       structs.HostLayout
-	Now     uint32
-	Cursor  uint32
-	Sweeps  uint64
-	Ticks   uint64
-	Longest uint32
-	Pad     uint32
 }
 
 type directorConn struct {
@@ -68,35 +60,42 @@ type directorConn struct {
 	Hop      uint64
 }
 
+type directorControl struct {
+	_   structs.HostLayout
+	Now uint32
+	Udp uint32
+	Tcp [16]uint32
+}
+
 type directorDest struct {
-	_          structs.HostLayout
-	Addr       directorAddr
-	Vaddr      directorAddr
-	Vport      uint16
-	Protocol   uint8
-	Family     uint8
+	_    structs.HostLayout
+	Addr directorAddr
+	Hop  struct {
+		_       structs.HostLayout
+		Word    uint64
+		Refresh uint32
+		Mtu     uint16
+		Pad     uint16
+	}
 	Port       uint16
 	Forwarding uint8
 	Flags      uint8
+	Family     uint8
+	Protocol   uint8
+	Vport      uint16
+	Vaddr      directorAddr
 	Service    uint32
 	Weight     uint32
 	Removed    uint32
 	Upper      uint32
 	Lower      uint32
 	Tunnel     uint32
+	Pad        [12]uint32
 }
 
 type directorDestConns struct {
 	_    structs.HostLayout
 	Word uint64
-}
-
-type directorDestHop struct {
-	_       structs.HostLayout
-	Word    uint64
-	Refresh uint32
-	Mtu     uint16
-	Pad     uint16
 }
 
 type directorDevice struct {
@@ -249,13 +248,6 @@ type directorServiceKey struct {
 	Zero     uint32
 }
 
-type directorSettings struct {
-	_   structs.HostLayout
-	Tcp [16]uint32
-	Udp uint32
-	Pad uint32
-}
-
 type directorStats struct {
 	_          structs.HostLayout
 	Conns      uint64
@@ -263,6 +255,14 @@ type directorStats struct {
 	OutPackets uint64
 	InBytes    uint64
 	OutBytes   uint64
+}
+
+type directorSweep struct {
+	_       structs.HostLayout
+	Cursor  uint32
+	Longest uint32
+	Passes  uint64
+	Ticks   uint64
 }
 
 type directorTimerValue struct {
@@ -285,10 +285,9 @@ const (
 	directorMapAnswerRate      = "answer_rate"
 	directorMapBlocks          = "blocks"
 	directorMapBuckets         = "buckets"
-	directorMapClock           = "clock"
 	directorMapConns           = "conns"
+	directorMapControls        = "controls"
 	directorMapDestConns       = "dest_conns"
-	directorMapDestHops        = "dest_hops"
 	directorMapDestStats       = "dest_stats"
 	directorMapDestZero        = "dest_zero"
 	directorMapDests           = "dests"
@@ -299,11 +298,10 @@ const (
 	directorMapOutcomes        = "outcomes"
 	directorMapPool            = "pool"
 	directorMapScratches       = "scratches"
-	directorMapServiceStats    = "service_stats"
-	directorMapServiceZero     = "service_zero"
+	directorMapServiceCarried  = "service_carried"
 	directorMapServices        = "services"
-	directorMapSettings        = "settings"
 	directorMapStages          = "stages"
+	directorMapSweeps          = "sweeps"
 	directorMapTimers          = "timers"
 	directorMapVirtuals        = "virtuals"
 	directorProgAnswerError    = "answer_error"
@@ -387,30 +385,28 @@ type directorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorMapSpecs struct {
-	AnswerRate   *ebpf.MapSpec `ebpf:"answer_rate"`
-	Blocks       *ebpf.MapSpec `ebpf:"blocks"`
-	Buckets      *ebpf.MapSpec `ebpf:"buckets"`
-	Clock        *ebpf.MapSpec `ebpf:"clock"`
-	Conns        *ebpf.MapSpec `ebpf:"conns"`
-	DestConns    *ebpf.MapSpec `ebpf:"dest_conns"`
-	DestHops     *ebpf.MapSpec `ebpf:"dest_hops"`
-	DestStats    *ebpf.MapSpec `ebpf:"dest_stats"`
-	DestZero     *ebpf.MapSpec `ebpf:"dest_zero"`
-	Dests        *ebpf.MapSpec `ebpf:"dests"`
-	Devices      *ebpf.MapSpec `ebpf:"devices"`
-	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
-	IngressMacs  *ebpf.MapSpec `ebpf:"ingress_macs"`
-	Neighbours   *ebpf.MapSpec `ebpf:"neighbours"`
-	Outcomes     *ebpf.MapSpec `ebpf:"outcomes"`
-	Pool         *ebpf.MapSpec `ebpf:"pool"`
-	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
-	ServiceStats *ebpf.MapSpec `ebpf:"service_stats"`
-	ServiceZero  *ebpf.MapSpec `ebpf:"service_zero"`
-	Services     *ebpf.MapSpec `ebpf:"services"`
-	Settings     *ebpf.MapSpec `ebpf:"settings"`
-	Stages       *ebpf.MapSpec `ebpf:"stages"`
-	Timers       *ebpf.MapSpec `ebpf:"timers"`
-	Virtuals     *ebpf.MapSpec `ebpf:"virtuals"`
+	AnswerRate     *ebpf.MapSpec `ebpf:"answer_rate"`
+	Blocks         *ebpf.MapSpec `ebpf:"blocks"`
+	Buckets        *ebpf.MapSpec `ebpf:"buckets"`
+	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Controls       *ebpf.MapSpec `ebpf:"controls"`
+	DestConns      *ebpf.MapSpec `ebpf:"dest_conns"`
+	DestStats      *ebpf.MapSpec `ebpf:"dest_stats"`
+	DestZero       *ebpf.MapSpec `ebpf:"dest_zero"`
+	Dests          *ebpf.MapSpec `ebpf:"dests"`
+	Devices        *ebpf.MapSpec `ebpf:"devices"`
+	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
+	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
+	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
+	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
+	Pool           *ebpf.MapSpec `ebpf:"pool"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	ServiceCarried *ebpf.MapSpec `ebpf:"service_carried"`
+	Services       *ebpf.MapSpec `ebpf:"services"`
+	Stages         *ebpf.MapSpec `ebpf:"stages"`
+	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
+	Timers         *ebpf.MapSpec `ebpf:"timers"`
+	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
 }
 
 // directorVariableSpecs contains global variables before they are loaded into the kernel.
@@ -446,30 +442,28 @@ func (o *directorObjects) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorMaps struct {
-	AnswerRate   *ebpf.Map `ebpf:"answer_rate"`
-	Blocks       *ebpf.Map `ebpf:"blocks"`
-	Buckets      *ebpf.Map `ebpf:"buckets"`
-	Clock        *ebpf.Map `ebpf:"clock"`
-	Conns        *ebpf.Map `ebpf:"conns"`
-	DestConns    *ebpf.Map `ebpf:"dest_conns"`
-	DestHops     *ebpf.Map `ebpf:"dest_hops"`
-	DestStats    *ebpf.Map `ebpf:"dest_stats"`
-	DestZero     *ebpf.Map `ebpf:"dest_zero"`
-	Dests        *ebpf.Map `ebpf:"dests"`
-	Devices      *ebpf.Map `ebpf:"devices"`
-	Fragments    *ebpf.Map `ebpf:"fragments"`
-	IngressMacs  *ebpf.Map `ebpf:"ingress_macs"`
-	Neighbours   *ebpf.Map `ebpf:"neighbours"`
-	Outcomes     *ebpf.Map `ebpf:"outcomes"`
-	Pool         *ebpf.Map `ebpf:"pool"`
-	Scratches    *ebpf.Map `ebpf:"scratches"`
-	ServiceStats *ebpf.Map `ebpf:"service_stats"`
-	ServiceZero  *ebpf.Map `ebpf:"service_zero"`
-	Services     *ebpf.Map `ebpf:"services"`
-	Settings     *ebpf.Map `ebpf:"settings"`
-	Stages       *ebpf.Map `ebpf:"stages"`
-	Timers       *ebpf.Map `ebpf:"timers"`
-	Virtuals     *ebpf.Map `ebpf:"virtuals"`
+	AnswerRate     *ebpf.Map `ebpf:"answer_rate"`
+	Blocks         *ebpf.Map `ebpf:"blocks"`
+	Buckets        *ebpf.Map `ebpf:"buckets"`
+	Conns          *ebpf.Map `ebpf:"conns"`
+	Controls       *ebpf.Map `ebpf:"controls"`
+	DestConns      *ebpf.Map `ebpf:"dest_conns"`
+	DestStats      *ebpf.Map `ebpf:"dest_stats"`
+	DestZero       *ebpf.Map `ebpf:"dest_zero"`
+	Dests          *ebpf.Map `ebpf:"dests"`
+	Devices        *ebpf.Map `ebpf:"devices"`
+	Fragments      *ebpf.Map `ebpf:"fragments"`
+	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
+	Neighbours     *ebpf.Map `ebpf:"neighbours"`
+	Outcomes       *ebpf.Map `ebpf:"outcomes"`
+	Pool           *ebpf.Map `ebpf:"pool"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
+	ServiceCarried *ebpf.Map `ebpf:"service_carried"`
+	Services       *ebpf.Map `ebpf:"services"`
+	Stages         *ebpf.Map `ebpf:"stages"`
+	Sweeps         *ebpf.Map `ebpf:"sweeps"`
+	Timers         *ebpf.Map `ebpf:"timers"`
+	Virtuals       *ebpf.Map `ebpf:"virtuals"`
 }
 
 func (m *directorMaps) Close() error {
@@ -477,10 +471,9 @@ func (m *directorMaps) Close() error {
 		m.AnswerRate,
 		m.Blocks,
 		m.Buckets,
-		m.Clock,
 		m.Conns,
+		m.Controls,
 		m.DestConns,
-		m.DestHops,
 		m.DestStats,
 		m.DestZero,
 		m.Dests,
@@ -491,11 +484,10 @@ func (m *directorMaps) Close() error {
 		m.Outcomes,
 		m.Pool,
 		m.Scratches,
-		m.ServiceStats,
-		m.ServiceZero,
+		m.ServiceCarried,
 		m.Services,
-		m.Settings,
 		m.Stages,
+		m.Sweeps,
 		m.Timers,
 		m.Virtuals,
 	)

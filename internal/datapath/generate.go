@@ -4,3 +4,5 @@ package datapath
 // "make generate" installs the compiler; CI builds them again and fails on a difference.
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -go-package datapath -type block_head -type outcome -type scheduler -type life -type turn -cflags "-O2 -g -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-unused-function -I bpf/headers -I/usr/include/x86_64-linux-gnu" director bpf/director.bpf.c
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -go-package datapath -tags bench -cflags "-O2 -g -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -I bpf/headers -I/usr/include/x86_64-linux-gnu" bench bpf/bench.bpf.c

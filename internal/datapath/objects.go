@@ -89,7 +89,9 @@ func loadObjects(connections uint32) (_ *directorObjects, err error) {
 			return nil, fmt.Errorf("link stage %d: %w", stage, err)
 		}
 	}
-	if err := objects.Settings.Put(uint32(0), defaultSettings()); err != nil {
+	var defaults directorControl
+	setDefaultTimeouts(&defaults)
+	if err := objects.Controls.Put(uint32(0), defaults); err != nil {
 		return nil, fmt.Errorf("set the timeouts: %w", err)
 	}
 	return &objects, nil

@@ -67,23 +67,21 @@ func (t *Table) find(k lvs.ServiceKey) (directorServiceKey, directorService, err
 }
 
 func (t *Table) state(key directorServiceKey, s directorService) (lvs.ServiceState, error) {
-	stats, err := t.serviceStats(s.Id)
-	if err != nil {
-		return lvs.ServiceState{}, err
-	}
 	state := lvs.ServiceState{Service: lvs.Service{
 		ServiceKey: keyFrom(key),
 		Scheduler:  schedulerName(s.Scheduler),
 		Flags:      lvs.ServiceFlags(s.Flags),
-		Stats:      stats,
 	}}
+	counted := *t.carried.at(s.Id)
 	for _, e := range t.list(s.Block) {
-		d, err := t.destination(e.slot())
+		own, err := t.sumDest(e.slot())
 		if err != nil {
 			return lvs.ServiceState{}, err
 		}
-		state.Destinations = append(state.Destinations, d)
+		counted = counted.plus(own)
+		state.Destinations = append(state.Destinations, t.destination(e.slot(), own))
 	}
+	state.Stats = counted.public()
 	return state, nil
 }
 
@@ -135,19 +133,18 @@ func (t *Table) AddService(s lvs.Service) error {
 		t.ids.free(id, 1)
 		return err
 	}
-	row, err := t.sumService(id)
-	if err == nil {
-		*t.serviceZero.at(id) = row
-		t.created++
-		err = t.putService(key, directorService{
-			Id: id, Block: block, Flags: uint32(s.Flags),
-			Scheduler: uint8(schedulers[s.Scheduler].number), Created: t.created,
-		})
+	*t.carried.at(id) = directorStats{}
+	t.created++
+	err = t.putService(key, directorService{
+		Id: id, Block: block, Flags: uint32(s.Flags),
+		Scheduler: uint8(schedulers[s.Scheduler].number), Created: t.created,
+	})
+	if err != nil {
+		t.ids.free(id, 1)
+		t.chunks.free(block, t.head(block).Chunks)
+		return err
 	}
-	if err == nil {
-		err = t.countVirtual(key.Addr, +1)
-	}
-	return err
+	return t.countVirtual(key.Addr, +1)
 }
 
 func (t *Table) putService(key directorServiceKey, s directorService) error {

@@ -25,32 +25,52 @@ func sum(m *ebpf.Map, row uint32) (directorStats, error) {
 	return total, nil
 }
 
-func (t *Table) sumService(id uint32) (directorStats, error) { return sum(t.maps.ServiceStats, id) }
-func (t *Table) sumDest(slot uint32) (directorStats, error)  { return sum(t.maps.DestStats, slot) }
+func (t *Table) sumDest(slot uint32) (directorStats, error) { return sum(t.maps.DestStats, slot) }
 
-// since gives what was counted after zero.
-func since(now, zero directorStats) lvs.Stats {
-	return lvs.Stats{
-		Conns:    now.Conns - zero.Conns,
-		InPkts:   now.InPackets - zero.InPackets,
-		OutPkts:  now.OutPackets - zero.OutPackets,
-		InBytes:  now.InBytes - zero.InBytes,
-		OutBytes: now.OutBytes - zero.OutBytes,
+// plus and minus count modulo 2^64, so that a carry may be below zero.
+func (s directorStats) plus(o directorStats) directorStats {
+	return directorStats{
+		Conns:      s.Conns + o.Conns,
+		InPackets:  s.InPackets + o.InPackets,
+		OutPackets: s.OutPackets + o.OutPackets,
+		InBytes:    s.InBytes + o.InBytes,
+		OutBytes:   s.OutBytes + o.OutBytes,
 	}
 }
 
-func (t *Table) serviceStats(id uint32) (lvs.Stats, error) {
-	now, err := t.sumService(id)
-	return since(now, *t.serviceZero.at(id)), err
+func (s directorStats) minus(o directorStats) directorStats {
+	return directorStats{
+		Conns:      s.Conns - o.Conns,
+		InPackets:  s.InPackets - o.InPackets,
+		OutPackets: s.OutPackets - o.OutPackets,
+		InBytes:    s.InBytes - o.InBytes,
+		OutBytes:   s.OutBytes - o.OutBytes,
+	}
 }
 
-func (t *Table) destStats(slot uint32) (lvs.Stats, error) {
-	now, err := t.sumDest(slot)
-	return since(now, *t.destZero.at(slot)), err
+func (s directorStats) public() lvs.Stats {
+	return lvs.Stats{
+		Conns: s.Conns, InPkts: s.InPackets, OutPkts: s.OutPackets, InBytes: s.InBytes, OutBytes: s.OutBytes,
+	}
 }
 
+// zeroDest makes a server's counters begin at what they are.
 func (t *Table) zeroDest(slot uint32) (err error) {
 	*t.destZero.at(slot), err = t.sumDest(slot)
+	return err
+}
+
+// joins takes what a server has counted before out of its service's counters, and leaves puts what it
+// has counted since back in, when it goes.
+func (t *Table) joins(slot, service uint32) error {
+	counted, err := t.sumDest(slot)
+	*t.carried.at(service) = t.carried.at(service).minus(counted)
+	return err
+}
+
+func (t *Table) leaves(slot, service uint32) error {
+	counted, err := t.sumDest(slot)
+	*t.carried.at(service) = t.carried.at(service).plus(counted)
 	return err
 }
 
@@ -77,12 +97,15 @@ func (t *Table) Zero(k *lvs.ServiceKey) error {
 	return nil
 }
 
-func (t *Table) zeroService(s directorService) (err error) {
+func (t *Table) zeroService(s directorService) error {
+	*t.carried.at(s.Id) = directorStats{}
 	for _, e := range t.list(s.Block) {
 		if err := t.zeroDest(e.slot()); err != nil {
 			return err
 		}
+		if err := t.joins(e.slot(), s.Id); err != nil {
+			return err
+		}
 	}
-	*t.serviceZero.at(s.Id), err = t.sumService(s.Id)
-	return err
+	return nil
 }

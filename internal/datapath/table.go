@@ -18,13 +18,12 @@ type Table struct {
 	maps   *directorMaps
 	unlock func() // nil when opened to read
 
-	blocks      *array[directorChunk]
-	dests       *array[directorDest]
-	destConns   *array[directorDestConns]
-	destHops    *array[directorDestHop]
-	destZero    *array[directorStats]
-	serviceZero *array[directorStats]
-	clock       *array[directorClock]
+	blocks    *array[directorChunk]
+	dests     *array[directorDest]
+	destConns *array[directorDestConns]
+	destZero  *array[directorStats]
+	carried   *array[directorStats] // by service
+	control   *array[directorControl]
 
 	// What is given out, found by looking through the maps when the first change is made.
 	chunks, slots, ids *runs
@@ -61,22 +60,19 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 	if t.destConns, err = mapArray[directorDestConns](maps.DestConns); err != nil {
 		return nil, err
 	}
-	if t.destHops, err = mapArray[directorDestHop](maps.DestHops); err != nil {
-		return nil, err
-	}
 	if t.destZero, err = mapArray[directorStats](maps.DestZero); err != nil {
 		return nil, err
 	}
-	if t.serviceZero, err = mapArray[directorStats](maps.ServiceZero); err != nil {
+	if t.carried, err = mapArray[directorStats](maps.ServiceCarried); err != nil {
 		return nil, err
 	}
-	t.clock, err = mapArray[directorClock](maps.Clock)
+	t.control, err = mapArray[directorControl](maps.Controls)
 	return t, err
 }
 
 func (t *Table) unmap() error {
-	return errors.Join(t.blocks.close(), t.dests.close(), t.destConns.close(), t.destHops.close(),
-		t.destZero.close(), t.serviceZero.close(), t.clock.close())
+	return errors.Join(t.blocks.close(), t.dests.close(), t.destConns.close(),
+		t.destZero.close(), t.carried.close(), t.control.close())
 }
 
 // Close ends the use of the table and gives its lock back. The data path goes on.
@@ -98,7 +94,7 @@ func (t *Table) takeStock() error {
 	}
 	chunks := newRuns(t.maps.Blocks.MaxEntries())
 	slots := newRuns(t.maps.Dests.MaxEntries())
-	ids := newRuns(t.maps.ServiceStats.MaxEntries())
+	ids := newRuns(t.maps.ServiceCarried.MaxEntries())
 	for _, r := range []*runs{chunks, slots, ids} {
 		r.mark(0, 1) // 0 is nobody's
 	}

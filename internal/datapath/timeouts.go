@@ -1,7 +1,7 @@
 package datapath
 
 import (
-	"fmt"
+	"sync/atomic"
 	"time"
 
 	"drover/internal/lvs"
@@ -10,9 +10,9 @@ import (
 // maxTimeout is the longest that a connection's 24 bits hold, in seconds: 194 days.
 const maxTimeout = 1<<24 - 1
 
-// defaultSettings are the timeouts of a fresh ip_vs, in seconds.
-func defaultSettings() directorSettings {
-	s := directorSettings{Udp: uint32(lvs.DefaultTimeouts.UDP / time.Second)}
+// setDefaultTimeouts sets those of a fresh ip_vs.
+func setDefaultTimeouts(c *directorControl) {
+	c.Udp = uint32(lvs.DefaultTimeouts.UDP / time.Second)
 	for state, seconds := range map[lvs.State]uint32{
 		lvs.StateNone:        2,
 		lvs.StateEstablished: 900,
@@ -26,57 +26,41 @@ func defaultSettings() directorSettings {
 		lvs.StateListen:      120,
 		lvs.StateSynAck:      120,
 	} {
-		s.Tcp[state] = seconds
+		c.Tcp[state] = seconds
 	}
-	return s
 }
 
 // Timeouts gives the three that --set changes.
 func (t *Table) Timeouts() (lvs.Timeouts, error) {
-	s, err := t.settings()
-	if err != nil {
-		return lvs.Timeouts{}, err
-	}
+	c := t.control.at(0)
 	return lvs.Timeouts{
-		TCP:    time.Duration(s.Tcp[lvs.StateEstablished]) * time.Second,
-		TCPFin: time.Duration(s.Tcp[lvs.StateFinWait]) * time.Second,
-		UDP:    time.Duration(s.Udp) * time.Second,
+		TCP:    time.Duration(c.Tcp[lvs.StateEstablished]) * time.Second,
+		TCPFin: time.Duration(c.Tcp[lvs.StateFinWait]) * time.Second,
+		UDP:    time.Duration(c.Udp) * time.Second,
 	}, nil
 }
 
 // SetTimeouts changes those that are not zero. A connection takes the new one with its next packet, as
 // in ip_vs.
 func (t *Table) SetTimeouts(to lvs.Timeouts) error {
-	s, err := t.settings()
-	if err != nil {
-		return err
-	}
-	for _, change := range []struct {
+	c := t.control.at(0)
+	changes := []struct {
 		from time.Duration
 		to   *uint32
 	}{
-		{to.TCP, &s.Tcp[lvs.StateEstablished]},
-		{to.TCPFin, &s.Tcp[lvs.StateFinWait]},
-		{to.UDP, &s.Udp},
-	} {
-		seconds := change.from / time.Second
-		if seconds > maxTimeout {
+		{to.TCP, &c.Tcp[lvs.StateEstablished]},
+		{to.TCPFin, &c.Tcp[lvs.StateFinWait]},
+		{to.UDP, &c.Udp},
+	}
+	for _, change := range changes {
+		if change.from/time.Second > maxTimeout {
 			return lvs.ErrInvalidDestination
 		}
-		if seconds > 0 {
-			*change.to = uint32(seconds)
+	}
+	for _, change := range changes {
+		if seconds := change.from / time.Second; seconds > 0 {
+			atomic.StoreUint32(change.to, uint32(seconds))
 		}
 	}
-	if err := t.maps.Settings.Put(uint32(0), s); err != nil {
-		return fmt.Errorf("set the timeouts: %w", err)
-	}
 	return nil
-}
-
-func (t *Table) settings() (directorSettings, error) {
-	var s directorSettings
-	if err := t.maps.Settings.Lookup(uint32(0), &s); err != nil {
-		return s, fmt.Errorf("read the timeouts: %w", err)
-	}
-	return s, nil
 }

@@ -37,7 +37,7 @@ static __always_inline void fill(struct conn *c, const struct packet *p, const s
 	c->hop_age = (now >> 6) - 0x8000; /* as old as can be */
 	c->dest = slot;
 	c->seen = now;
-	WRITE(c->state, with_life(next_state(word, p, false), LIFE_NEW));
+	WRITE(c->state, with_life(next_state(word, observation(p, false)), LIFE_NEW));
 }
 
 /* The oldest half-open connection among the 16 slots of a home, or 0. Only from a client's slot:
@@ -228,7 +228,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	}
 	if (p->flags & PACKET_FIRST_FRAGMENT)
 		remember(p, s->fragment);
-	count_new(d, slot);
-	count_in(d, slot, p->length);
-	return to_server(ctx, p, slot, d, forwarding, now);
+	count_new(slot);
+	count_in(slot, p->length);
+	return to_server(ctx, p, d, forwarding, now);
 }

@@ -1,45 +1,39 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* The counters that ipvsadm --stats prints: a service's and its server's, moved together. */
+/* The counters that ipvsadm --stats prints, at the server; a service's are their sum (see
+ * service_carried). */
 #pragma once
 
 #include "maps.h"
 
-static __always_inline void count_in(const struct dest *d, __u32 slot, __u32 bytes)
+static __always_inline struct stats *stats_of(__u32 slot)
 {
-	__u32 id = d->service;
-	struct stats *server = bpf_map_lookup_elem(&dest_stats, &slot);
-	struct stats *service = bpf_map_lookup_elem(&service_stats, &id);
-
-	if (!server || !service)
-		return;
-	server->in_packets++;
-	server->in_bytes += bytes;
-	service->in_packets++;
-	service->in_bytes += bytes;
+	return bpf_map_lookup_elem(&dest_stats, &slot);
 }
 
-static __always_inline void count_out(const struct dest *d, __u32 slot, __u32 bytes)
+static __always_inline void count_in(__u32 slot, __u32 bytes)
 {
-	__u32 id = d->service;
-	struct stats *server = bpf_map_lookup_elem(&dest_stats, &slot);
-	struct stats *service = bpf_map_lookup_elem(&service_stats, &id);
+	struct stats *s = stats_of(slot);
 
-	if (!server || !service)
+	if (!s)
 		return;
-	server->out_packets++;
-	server->out_bytes += bytes;
-	service->out_packets++;
-	service->out_bytes += bytes;
+	s->in_packets++;
+	s->in_bytes += bytes;
 }
 
-static __always_inline void count_new(const struct dest *d, __u32 slot)
+static __always_inline void count_out(__u32 slot, __u32 bytes)
 {
-	__u32 id = d->service;
-	struct stats *server = bpf_map_lookup_elem(&dest_stats, &slot);
-	struct stats *service = bpf_map_lookup_elem(&service_stats, &id);
+	struct stats *s = stats_of(slot);
 
-	if (!server || !service)
+	if (!s)
 		return;
-	server->conns++;
-	service->conns++;
+	s->out_packets++;
+	s->out_bytes += bytes;
+}
+
+static __always_inline void count_new(__u32 slot)
+{
+	struct stats *s = stats_of(slot);
+
+	if (s)
+		s->conns++;
 }

@@ -20,7 +20,7 @@ static __always_inline bool is_for_us(struct xdp_md *ctx)
 }
 
 static __always_inline int from_client(struct xdp_md *ctx, const struct packet *p, struct conn *c,
-				       __u32 now)
+				       __u32 index, __u32 now)
 {
 	__u32 slot = c->dest;
 	struct dest *d = dest_at(slot);
@@ -29,21 +29,21 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct packet *
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (!(d->flags & DEST_AVAILABLE))
 		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
-	count_in(d, slot, p->length);
-	observe(c, p, false, now);
-	return to_server(ctx, p, slot, d, STATE_FORWARD(READ(c->state)), now);
+	count_in(slot, p->length);
+	observe(c, index, observation(p, false), now);
+	return to_server(ctx, p, d, STATE_FORWARD(READ(c->state)), now);
 }
 
 static __always_inline int from_server(struct xdp_md *ctx, const struct packet *p, struct conn *c,
-				       __u32 now)
+				       __u32 index, __u32 now)
 {
 	__u32 slot = c->dest;
 	struct dest *d = dest_at(slot);
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_out(d, slot, p->length);
-	observe(c, p, true, now);
+	count_out(slot, p->length);
+	observe(c, index, observation(p, true), now);
 	return to_client(ctx, p, c, now);
 }
 
@@ -53,8 +53,8 @@ static __always_inline int known(struct xdp_md *ctx, const struct packet *p, str
 	if (!is_for_us(ctx))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (slot_word & SLOT_REVERSE)
-		return from_server(ctx, p, c, now);
-	return from_client(ctx, p, c, now);
+		return from_server(ctx, p, c, SLOT_INDEX(slot_word), now);
+	return from_client(ctx, p, c, SLOT_INDEX(slot_word), now);
 }
 
 /* is_stale tells whether the connection found is over for this packet, and a new one may begin. */

@@ -145,8 +145,8 @@ static __always_inline bool translate(struct xdp_md *ctx, const struct packet *p
 	return fix_transport(transport, end, p, source, port, gain);
 }
 
-static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p, __u32 slot,
-				     const struct dest *d, __u32 forwarding, __u32 now)
+static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p, struct dest *d,
+				     __u32 forwarding, __u32 now)
 {
 	enum resolved r;
 	__u64 hop;
@@ -154,7 +154,7 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 
 	if (p->hops <= 1)
 		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
-	r = resolve_dest(ctx, slot, d, now, &hop, &mtu);
+	r = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);
 	if (too_big(p, hop, mtu))

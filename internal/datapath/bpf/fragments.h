@@ -112,8 +112,8 @@ static __always_inline int later_to_server(struct xdp_md *ctx, const struct pack
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (!(d->flags & DEST_AVAILABLE))
 		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
-	count_in(d, c->dest, p->length);
-	r = resolve_dest(ctx, c->dest, d, now, &hop, &mtu);
+	count_in(c->dest, p->length);
+	r = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);
 	if (STATE_FORWARD(READ(c->state)) == FORWARD_MASQ &&
@@ -132,7 +132,7 @@ static __always_inline int later_to_client(struct xdp_md *ctx, const struct pack
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_out(d, c->dest, p->length);
+	count_out(c->dest, p->length);
 	r = resolve_client(ctx, c, now, &hop);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);

@@ -38,7 +38,7 @@ static __always_inline struct device *device_at(__u32 row)
 }
 
 /* device_row gives the row of an interface, taking a new one if it has none; 0 if all are taken. */
-static __noinline __u32 device_row(__u32 ifindex)
+__noinline __u32 device_row(__u32 ifindex)
 {
 	for (__u32 row = 1; row < MAX_DEVICES; row++) {
 		struct device *d = device_at(row);
@@ -113,14 +113,16 @@ static __always_inline enum resolved heard(const struct bpf_fib_lookup *fib, __u
 }
 
 /* look_up asks the kernel for the way to an address of way's family; HOP_FOUND fills it in. */
-static __noinline enum resolved look_up(struct xdp_md *ctx, const union addr *to, __u32 now,
-					struct way *way)
+__noinline int look_up(struct xdp_md *ctx, const union addr *to, __u32 now, struct way *way)
 {
 	struct bpf_fib_lookup fib = {};
 	struct device *d;
 	__u32 row;
-	long code = route(ctx, to, way->family, &fib);
+	long code;
 
+	if (!to || !way)
+		return HOP_NO_ROUTE; /* never so, but the verifier can't know */
+	code = route(ctx, to, way->family, &fib);
 	if (code != BPF_FIB_LKUP_RET_SUCCESS && code != BPF_FIB_LKUP_RET_NO_NEIGH &&
 	    code != BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return HOP_NO_ROUTE;
@@ -138,7 +140,7 @@ static __noinline enum resolved look_up(struct xdp_md *ctx, const union addr *to
 }
 
 /* refresh brings a destination's hop up to date. */
-static __noinline enum resolved refresh(struct xdp_md *ctx, struct dest_hop *h, const union addr *to,
+static __noinline enum resolved refresh(struct xdp_md *ctx, struct hop *h, const union addr *to,
 					__u32 family, __u32 now)
 {
 	struct way way = { .word = READ(h->word), .family = family };
@@ -161,24 +163,19 @@ static __noinline enum resolved refresh(struct xdp_md *ctx, struct dest_hop *h, 
 }
 
 /* resolve_dest gives the hop to a real server. */
-static __always_inline enum resolved resolve_dest(struct xdp_md *ctx, __u32 slot,
-						  const struct dest *d, __u32 now, __u64 *word,
-						  __u32 *mtu)
+static __always_inline enum resolved resolve_dest(struct xdp_md *ctx, struct dest *d, __u32 now,
+						  __u64 *word, __u32 *mtu)
 {
-	struct dest_hop *h = bpf_map_lookup_elem(&dest_hops, &slot);
+	__u32 due = READ(d->hop.refresh);
 	enum resolved r = HOP_FOUND;
-	__u32 due;
 
-	if (!h)
-		return HOP_NO_ROUTE;
-	due = READ(h->refresh);
 	if ((!due || (__s32)(now - due) >= 0) &&
-	    __sync_val_compare_and_swap(&h->refresh, due, now + HOP_REFRESH) == due)
-		r = refresh(ctx, h, &d->addr, d->family, now);
+	    __sync_val_compare_and_swap(&d->hop.refresh, due, now + HOP_REFRESH) == due)
+		r = refresh(ctx, &d->hop, &d->addr, d->family, now);
 	if (r == HOP_ASK)
 		return r;
-	*word = READ(h->word);
-	*mtu = READ(h->mtu);
+	*word = READ(d->hop.word);
+	*mtu = READ(d->hop.mtu);
 	if (*word)
 		return HOP_FOUND;
 	return r == HOP_FOUND ? HOP_NO_NEIGHBOUR : r;

@@ -55,28 +55,13 @@ struct {
 } dest_conns SEC(".maps"); /* programs */
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 131072);
-	__type(key, __u32);
-	__type(value, struct dest_hop);
-} dest_hops SEC(".maps"); /* programs */
-
-struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 131072);
 	__type(key, __u32);
 	__type(value, struct stats);
 } dest_stats SEC(".maps"); /* programs */
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 65537);
-	__type(key, __u32);
-	__type(value, struct stats);
-} service_stats SEC(".maps"); /* programs */
-
-/* What was counted when -Z was typed, or when a row was given to a new owner. */
+/* What was counted when -Z was typed, or when a slot was given to a new server. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -85,13 +70,15 @@ struct {
 	__type(value, struct stats);
 } dest_zero SEC(".maps"); /* Go */
 
+/* A service's counters are those of its servers, and this: what it keeps of deleted servers, less what
+ * servers had counted before they came or before -Z. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 65537);
 	__type(key, __u32);
 	__type(value, struct stats);
-} service_zero SEC(".maps"); /* Go */
+} service_carried SEC(".maps"); /* Go */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -142,18 +129,19 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct settings);
-} settings SEC(".maps"); /* Go */
+	__type(value, struct control);
+} controls SEC(".maps"); /* the timer, Go */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct clock);
-} clock SEC(".maps"); /* the timer */
+	__type(value, struct sweep);
+} sweeps SEC(".maps"); /* the timer */
 
 /* In a map of its own: a write from user space to a value that holds a timer cancels the timer. */
 struct timer_value {
@@ -203,10 +191,16 @@ static __always_inline bool is_virtual(const union addr *a)
 	return bpf_map_lookup_elem(&virtuals, a);
 }
 
-static __always_inline __u32 now_ms(void)
+static __always_inline struct control *control(void)
 {
 	__u32 zero = 0;
-	struct clock *c = bpf_map_lookup_elem(&clock, &zero);
 
-	return c ? *(volatile __u32 *)&c->now : 0;
+	return bpf_map_lookup_elem(&controls, &zero);
+}
+
+static __always_inline __u32 now_ms(void)
+{
+	struct control *c = control();
+
+	return c ? READ(c->now) : 0;
 }

@@ -14,6 +14,9 @@
 #define READ(x) (*(volatile typeof(x) *)&(x))
 #define WRITE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
+/* All ways to x meet here: what follows is compiled, and verified, once and not for each of them. */
+#define MERGE(x) asm volatile("" : "+r"(x))
+
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_DONT_FRAGMENT 0x4000
 #define IP_OFFSET 0x1fff

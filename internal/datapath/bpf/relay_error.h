@@ -135,8 +135,8 @@ static __always_inline int relay_to_server(struct xdp_md *ctx, const struct pack
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_in(d, c->dest, p->length);
-	found = resolve_dest(ctx, c->dest, d, now, &hop, &mtu);
+	count_in(c->dest, p->length);
+	found = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (found != HOP_FOUND)
 		return unresolved(ctx, p, found);
 	if (STATE_FORWARD(READ(c->state)) != FORWARD_MASQ)
@@ -155,7 +155,7 @@ static __always_inline int relay_to_client(struct xdp_md *ctx, const struct pack
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_out(d, c->dest, p->length);
+	count_out(c->dest, p->length);
 	found = resolve_client(ctx, c, now, &hop);
 	if (found != HOP_FOUND)
 		return unresolved(ctx, p, found);

@@ -88,48 +88,63 @@ static __always_inline __u32 pick_walk(const struct service *s)
 	return cursor ? ELEMENT_SLOT(element(s->block + 1, (__u32)cursor - 1)) : NO_SERVER;
 }
 
-/* pick_least is lc, wlc, sed and nq: the smallest load / weight, by cross-multiplication. A weight
- * of 0 never wins (load * w < 0), and any server beats none (load * 0 < 1 * weight). Without
- * branches on what was read, for the verifier's sake as in next_in_list. */
+/* best is the server that costs least so far. */
+struct best {
+	__u64 cost;
+	__u64 weight;
+	__u32 slot;
+};
+
+/* consider takes a server if cost / weight is less, by cross-multiplication: ties stay with the first
+ * in the list. A weight of 0 never wins (cost * w < 0), and any other wins against none, which is cost
+ * 1, weight 0 (cost * 0 < 1 * weight). */
+static __always_inline bool consider(struct best *b, const struct block_head *costs, __u64 e)
+{
+	__u32 slot = ELEMENT_SLOT(e);
+	struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
+	__u64 word, cost;
+
+	if (!n)
+		return false;
+	word = READ(n->word);
+	cost = (__u64)(__u32)word * costs->active_cost + (word >> 32) * costs->inactive_cost +
+	       costs->base_cost;
+	cost &= ~(IF_NEGATIVE((__s64)(__u32)word - 1) & -(__s64)costs->idle_first);
+	if (cost * b->weight < b->cost * ELEMENT_WEIGHT(e)) {
+		b->cost = cost;
+		b->weight = ELEMENT_WEIGHT(e);
+		b->slot = slot;
+	}
+	return true;
+}
+
+/* pick_least is lc, wlc, sed and nq. What none costs is read from the head, so that the verifier
+ * takes it for unknown from the beginning, and finds each round to be like the one before. */
 static __always_inline __u32 pick_least(const struct service *s)
 {
 	struct block_head *head = block_head(s);
-	__u32 best = NO_SERVER;
-	__s64 best_load = 1;
-	__s64 best_weight = 0;
+	struct block_head costs;
+	struct best b;
 
 	if (!head)
 		return NO_SERVER;
-	for (__u32 i = 0; i < MAX_SERVERS; i++) {
-		__s64 cost, active, weight, less;
-		struct dest_conns *n;
+	costs = *head;
+	b = (struct best){ .cost = costs.none_cost, .weight = costs.none_weight, .slot = costs.none };
+	for (__u32 i = 0; i < MAX_SERVERS / CHUNK_WORDS; i++) {
+		__u32 key = s->block + 1 + i;
 		struct chunk *c;
-		__u64 word, e;
-		__u32 key;
 
-		if (i >= READ(head->servers))
+		if (i * CHUNK_WORDS >= costs.servers)
 			break;
-		key = s->block + 1 + i / CHUNK_WORDS;
 		c = bpf_map_lookup_elem(&blocks, &key);
 		if (!c)
 			break;
-		e = READ(c->word[i % CHUNK_WORDS]);
-		key = ELEMENT_SLOT(e);
-		n = bpf_map_lookup_elem(&dest_conns, &key);
-		if (!n)
-			break;
-		word = READ(n->word);
-		active = (__u32)word;
-		weight = ELEMENT_WEIGHT(e);
-		cost = active * READ(head->active_cost) + (word >> 32) * READ(head->inactive_cost) +
-		       READ(head->base_cost);
-		cost &= ~(IF_NEGATIVE(active - 1) & -(__s64)READ(head->idle_first));
-		less = IF_NEGATIVE(cost * best_weight - best_load * weight);
-		best = (best & ~less) | (key & less);
-		best_load = (best_load & ~less) | (cost & less);
-		best_weight = (best_weight & ~less) | (weight & less);
+		/* Behind the last server there are elements of weight 0. */
+		for (__u32 j = 0; j < CHUNK_WORDS; j++)
+			if (!consider(&b, &costs, READ(c->word[j])))
+				return NO_SERVER;
 	}
-	return best;
+	return b.slot;
 }
 
 /* Multiplicative hash of the address, IPv6 folded by xor, as ip_vs's hash_32(v, 8). */

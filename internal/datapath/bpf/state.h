@@ -38,7 +38,7 @@ enum direction {
 #define SA TCP_SYNACK
 
 /* The next state by direction, event and state; measured against ip_vs of Linux 6.1. */
-static const __u8 tcp_next[3][4][16] = {
+static const __u8 tcp_next[4][4][16] = {
 	[FROM_CLIENT] = {
 		/*               NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA */
 		[EVENT_SYN] = { SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },
@@ -81,62 +81,93 @@ static __always_inline bool is_active(__u8 state)
 
 static __always_inline __u32 timeout_of(__u8 protocol, __u8 state)
 {
-	__u32 zero = 0;
-	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+	struct control *c = control();
 
-	if (!s)
+	if (!c)
 		return 60;
-	return protocol == IPPROTO_TCP ? s->tcp[state & 15] : s->udp;
+	return protocol == IPPROTO_TCP ? c->tcp[state % TCP_STATES] : c->udp;
 }
 
-/* next_state gives the state word that follows word when p is seen from that side. UDP has one
- * state and never counts as active, as in ip_vs. */
-static __always_inline __u64 next_state(__u64 word, const struct packet *p, bool from_server)
+/* What moves a state: the side that a packet came from, and what it says. */
+struct observation {
+	__u8 protocol;
+	__u8 event; /* enum tcp_event */
+	__u8 from_server;
+	__u8 pad;
+};
+
+static __always_inline struct observation observation(const struct packet *p, bool from_server)
+{
+	return (struct observation){ p->protocol, p->event, from_server, 0 };
+}
+
+/* next_state gives the state word that follows. UDP has one state and never counts as active, as in
+ * ip_vs. */
+static __always_inline __u64 next_state(__u64 word, struct observation o)
 {
 	__u8 state = TCP_NONE;
 
-	if (p->protocol == IPPROTO_TCP) {
+	if (o.protocol == IPPROTO_TCP) {
 		enum direction direction = FROM_CLIENT;
 
-		if (from_server) {
+		if (o.from_server) {
 			direction = FROM_SERVER;
 			word &= ~STATE_FLAG_NOOUTPUT;
 		} else if (word & STATE_FLAG_NOOUTPUT) {
 			direction = FROM_CLIENT_ONLY;
 		}
 		state = TCP_CLOSE;
-		if (p->event < EVENT_NONE)
-			state = tcp_next[direction][p->event][word & 15];
+		if (o.event < EVENT_NONE) {
+			__u32 at = direction * 64 + o.event * 16 + (word & 15);
+
+			MERGE(at); /* or the compiler, who knows better, drops the bound */
+			state = ((const __u8 *)tcp_next)[at % sizeof(tcp_next)];
+		}
 		word = is_active(state) ? word & ~STATE_FLAG_INACTIVE : word | STATE_FLAG_INACTIVE;
 	}
 	word &= ~(0xffull | 0xffffffull << STATE_TIMEOUT_SHIFT);
 	return word | state |
-	       (__u64)(timeout_of(p->protocol, state) & 0xffffff) << STATE_TIMEOUT_SHIFT;
+	       (__u64)(timeout_of(o.protocol, state) & 0xffffff) << STATE_TIMEOUT_SHIFT;
 }
 
-/* observe moves the connection's state, time stamp and the destination's counters on. */
-static __always_inline void observe(struct conn *c, const struct packet *p, bool from_server,
-				    __u32 now)
+/* move_state makes the change of state that was seen to be due, and moves the destination's counters
+ * with it. Of CPUs that do so at once, each makes its own in turn. */
+__noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_server)
 {
-	if (READ(c->seen) != now)
-		WRITE(c->seen, now);
-	for (int try = 0; try < 4; try++) {
+	struct observation o = { protocol, event, from_server & 1, 0 };
+	struct conn *c = conn_at(index);
+
+	if (!c)
+		return 0;
+	for (int try = 0; try < 8; try++) {
 		__u64 old = READ(c->state);
 		__u64 word;
 
 		if (STATE_LIFE(old) != LIFE_LIVE)
-			return;
-		word = next_state(old, p, from_server);
+			return 0;
+		word = next_state(old, o);
 		if (word == old)
-			return;
+			return 0;
 		if (__sync_val_compare_and_swap(&c->state, old, word) != old)
 			continue;
 		if ((old ^ word) & STATE_FLAG_INACTIVE)
 			count_conns(c->dest, word & STATE_FLAG_INACTIVE ?
 						     CONNS_INACTIVE - CONNS_ACTIVE :
 						     CONNS_ACTIVE - CONNS_INACTIVE);
-		return;
+		return 1;
 	}
+	return 0;
+}
+
+/* observe moves the connection's state and time stamp on. Most packets move nothing. */
+static __always_inline void observe(struct conn *c, __u32 index, struct observation o, __u32 now)
+{
+	__u64 word = READ(c->state);
+
+	if (READ(c->seen) != now)
+		WRITE(c->seen, now);
+	if (next_state(word, o) != word)
+		move_state(index, o.protocol, o.event, o.from_server);
 }
 
 /* A SYN on one of these is a new connection of a client that uses its port again: ip_vs's

@@ -39,7 +39,7 @@ __noinline int sweep_entry(__u32 index, __u32 now)
 }
 
 /* sweep_slice sweeps the next entries and gives how many are in use at most. */
-static __always_inline __u32 sweep_slice(struct clock *k, __u32 now)
+static __always_inline __u32 sweep_slice(struct sweep *k, __u32 now)
 {
 	__u32 zero = 0;
 	struct pool *pl = bpf_map_lookup_elem(&pool, &zero);
@@ -52,7 +52,7 @@ static __always_inline __u32 sweep_slice(struct clock *k, __u32 now)
 	for (__u32 i = 0; i < SLICE; i++) {
 		if (++index > used) {
 			index = 0;
-			k->sweeps++;
+			k->passes++;
 			break;
 		}
 		sweep_entry(index, now);
@@ -65,12 +65,13 @@ static __always_inline __u32 sweep_slice(struct clock *k, __u32 now)
 static __always_inline __u32 tick(__u32 now)
 {
 	__u32 zero = 0;
-	struct clock *k = bpf_map_lookup_elem(&clock, &zero);
+	struct sweep *k = bpf_map_lookup_elem(&sweeps, &zero);
+	struct control *c = control();
 	__u32 slices, wait;
 
-	if (!k)
+	if (!k || !c)
 		return TICK_LONGEST;
-	WRITE(k->now, now);
+	WRITE(c->now, now);
 	k->ticks++;
 	slices = sweep_slice(k, now) / SLICE + 1;
 	wait = PASS / slices;
@@ -81,7 +82,7 @@ static int on_timer(void *map, __u32 *key, struct timer_value *v)
 {
 	__u64 begin = bpf_ktime_get_ns();
 	__u32 wait = tick(begin / NS_PER_MS);
-	struct clock *k = bpf_map_lookup_elem(&clock, key);
+	struct sweep *k = bpf_map_lookup_elem(&sweeps, key);
 	__u64 took = bpf_ktime_get_ns() - begin;
 
 	if (k && took > k->longest)

@@ -105,8 +105,17 @@ static __always_inline bool in_use(__u64 state)
 	return STATE_LIFE(state) == LIFE_LIVE || STATE_LIFE(state) == LIFE_NEW;
 }
 
-/* find gives the entry that the packet belongs to, or NULL; *slot is the slot's word. */
-static __always_inline struct conn *find(const struct packet *p, __u32 *slot)
+static __always_inline bool belongs(const struct packet *p, __u64 word)
+{
+	struct conn *c = conn_at(SLOT_INDEX(word));
+
+	if (!c || !in_use(READ(c->state)))
+		return false; /* ended, its slot not yet cleared */
+	return (__u32)word & SLOT_REVERSE ? is_reverse(c, p) : is_forward(c, p);
+}
+
+/* search gives the word of the slot that the packet belongs to, or 0. */
+static __always_inline __u64 search(const struct packet *p)
 {
 	__u32 signature = p->hash >> 32;
 
@@ -114,27 +123,27 @@ static __always_inline struct conn *find(const struct packet *p, __u32 *slot)
 		struct bucket *b = bucket_at(p->hash, neighbour);
 
 		if (!b)
-			return NULL;
+			return 0;
 		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
 			__u64 word = READ(b->slot[i]);
-			struct conn *c;
 
-			if ((__u32)(word >> 32) != signature || !word)
+			if ((__u32)(word >> 32) != signature || !belongs(p, word))
 				continue;
-			c = conn_at(SLOT_INDEX(word));
-			if (!c)
-				continue;
-			if ((__u32)word & SLOT_REVERSE ? !is_reverse(c, p) : !is_forward(c, p))
-				continue;
-			if (!in_use(READ(c->state)))
-				continue; /* ended, its slot not yet cleared */
-			if (READ(b->slot[i]) != word)
-				continue; /* removed meanwhile */
-			*slot = (__u32)word;
-			return c;
+			if (READ(b->slot[i]) == word)
+				return word;
 		}
 	}
-	return NULL;
+	return 0;
+}
+
+/* find gives the entry that the packet belongs to, or NULL; *slot is the slot's word. */
+static __always_inline struct conn *find(const struct packet *p, __u32 *slot)
+{
+	__u32 word = search(p);
+
+	MERGE(word);
+	*slot = word;
+	return word ? conn_at(SLOT_INDEX(word)) : NULL;
 }
 
 /* take gives the index of a free entry in state FREE, or 0 when there is none. */

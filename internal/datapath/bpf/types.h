@@ -41,7 +41,7 @@ enum scheduler {
 #define SERVICE_SH_PORT 0x10
 
 struct service {
-	__u32 id;    /* row of service_stats; 0 is nobody's */
+	__u32 id;    /* row of service_carried; 0 is nobody's */
 	__u32 block; /* first chunk of the list of servers in blocks */
 	__u32 flags; /* SERVICE_* */
 	__u8 scheduler;
@@ -69,7 +69,9 @@ struct block_head {
 	__u32 inactive_cost;
 	__u32 base_cost;
 	__u32 idle_first; /* nq: a server without active connections costs nothing */
-	__u32 pad[3];
+	__u32 none_cost;   /* 1 */
+	__u32 none_weight; /* 0 */
+	__u32 none;        /* 0 */
 };
 
 /* An element of a list or bucket: weight << 32 | destination slot. For rr and lc, which do not look
@@ -88,23 +90,40 @@ struct block_head {
 #define FORWARD_TUNNEL 2
 #define FORWARD_ROUTE 3
 
+/* Where to send a frame: destination MAC in the low 48 bits as they lie on the wire, row of devices
+ * in the high 16. One aligned word, so that no reader sees half of it. 0: not known. */
+#define HOP_DEVICE(word) ((__u32)((word) >> 48))
+#define HOP_MAC 0xffffffffffffull
+#define MAX_DEVICES 64
+
+struct hop {
+	__u64 word;
+	__u32 refresh; /* clock, ms, when the route is asked for again */
+	__u16 mtu;     /* IP bytes; 0: not known */
+	__u16 pad;
+};
+
 /* A real server of one service, or one that was deleted and still has connections: the trash, where
- * it is found again when it is added again. Written by Go alone. */
+ * it is found again when it is added again. Go writes all of it but the hop, field by field in the
+ * mapped memory. What every packet needs is in the first cache line. */
 struct dest {
 	union addr addr;
-	union addr vaddr; /* with vport and protocol: the service that it belongs to */
-	__be16 vport;
-	__u8 protocol;
-	__u8 family;
+	struct hop hop; /* programs */
 	__be16 port;
 	__u8 forwarding;
 	__u8 flags;
-	__u32 service; /* row of service_stats; 0 when the service is gone */
+	__u8 family;
+	__u8 protocol;
+	__be16 vport;
+	union addr vaddr; /* with vport and protocol: the service that it belongs to */
+	__u32 service;    /* its number; 0 when the service is gone */
 	__u32 weight;
+
 	__u32 removed; /* seconds of the monotonic clock when it went to the trash */
 	__u32 upper;
 	__u32 lower;
 	__u32 tunnel; /* type, flags << 8, port << 16 */
+	__u32 pad[12];
 };
 
 /* ActiveConn and InActConn in one word, so that a change of state moves both at once. */
@@ -112,19 +131,6 @@ struct dest {
 #define CONNS_INACTIVE (1ull << 32)
 struct dest_conns {
 	__u64 word; /* inactive << 32 | active */
-};
-
-/* Where to send a frame: destination MAC in the low 48 bits as they lie on the wire, row of devices
- * in the high 16. One aligned word, so that no reader sees half of it. 0: not known. */
-#define HOP_DEVICE(word) ((__u32)((word) >> 48))
-#define HOP_MAC 0xffffffffffffull
-#define MAX_DEVICES 64
-
-struct dest_hop {
-	__u64 word;
-	__u32 refresh; /* clock, ms, when the route is asked for again */
-	__u16 mtu;     /* IP bytes; 0: not known */
-	__u16 pad;
 };
 
 #define DEVICE_TX 0x1      /* XDP_TX reaches the wire (not so on veth) */
@@ -218,20 +224,19 @@ struct pool {
 	__u64 live;  /* entries that are not FREE */
 };
 
-/* Written by Go alone. Timeouts in seconds. */
-#define TCP_STATES 11
-struct settings {
-	__u32 tcp[16];
-	__u32 udp;
-	__u32 pad;
+/* The clock, written by the timer, and the timeouts, written by Go in the mapped memory: what every
+ * packet needs, under one key. */
+#define TCP_STATES 16 /* a power of two; ip_vs has 11 */
+struct control {
+	__u32 now;             /* ms of CLOCK_MONOTONIC, 32 bits of them */
+	__u32 udp;             /* seconds */
+	__u32 tcp[TCP_STATES]; /* seconds, by state */
 };
 
-/* Written by the timer alone. */
-struct clock {
-	__u32 now;    /* ms of CLOCK_MONOTONIC, 32 bits of them */
-	__u32 cursor; /* next entry to sweep */
-	__u64 sweeps; /* whole passes */
-	__u64 ticks;
+/* Of the sweep; the timer alone. */
+struct sweep {
+	__u32 cursor;  /* next entry */
 	__u32 longest; /* ns, the longest callback */
-	__u32 pad;
+	__u64 passes;
+	__u64 ticks;
 };

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause)
+/* For benchmarks: makes packets of many flows in place and hands each to the program under test. The
+ * floor is measured the same way, so that the making of packets can be taken off. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+#define HEADERS (sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct tcphdr))
+
+struct flows {
+	__u32 count;
+	__u32 stride; /* no common divisor with count: the order in which flows take turns */
+	__u32 next;
+	__u8 headers[HEADERS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flows);
+} bench_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} bench_target SEC(".maps");
+
+SEC("xdp.frags")
+int bench_floor(struct xdp_md *ctx)
+{
+	return XDP_TX;
+}
+
+SEC("xdp.frags")
+int bench_flow(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	__u32 zero = 0;
+	struct flows *f = bpf_map_lookup_elem(&bench_flows, &zero);
+	struct iphdr *ip = data + sizeof(struct ethhdr);
+	struct tcphdr *tcp = (void *)(ip + 1);
+	__u32 flow;
+
+	if (!f || data + HEADERS > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	flow = f->next;
+	f->next += f->stride;
+	if (f->next >= f->count)
+		f->next -= f->count;
+	__builtin_memcpy(data, f->headers, HEADERS);
+	ip->saddr += bpf_htonl(flow >> 15);
+	tcp->source = bpf_htons(1024 + (flow & 0x7fff));
+	bpf_tail_call(ctx, &bench_target, 0);
+	return XDP_ABORTED;
+}

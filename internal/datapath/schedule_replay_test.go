@@ -1,0 +1,246 @@
+package datapath
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"drover/internal/lvs"
+)
+
+// A kernelReplay repeats a recording of ip_vs through the programs. The lines of a recording are described
+// in ../schedule/testdata/edits.sh; addresses of clients and VIPs are kept, as sh and dh hash them.
+type kernelReplay struct {
+	*rig
+	service lvs.Service
+	open    []flow // connections of a window, the oldest first
+}
+
+func (k *kernelReplay) do(t *testing.T, line string) {
+	t.Helper()
+	command, rest, _ := strings.Cut(line, " ")
+	args := strings.Fields(rest)
+	switch command {
+	case "service":
+		k.service = recordedService(args)
+		must(t, k.table.AddService(k.service))
+	case "scheduler":
+		k.service.Scheduler = args[0]
+		must(t, k.table.EditService(k.service))
+	case "add":
+		must(t, k.table.AddDestination(k.service.ServiceKey, k.server(args)))
+	case "edit":
+		must(t, k.table.EditDestination(k.service.ServiceKey, k.server(args)))
+	case "delete":
+		must(t, k.table.DeleteDestination(k.service.ServiceKey, k.server(args).Addr))
+	case "connect":
+		how, answers, _ := strings.Cut(rest, ": ")
+		k.connections(t, strings.Fields(how), strings.Fields(strings.ReplaceAll(answers, "ERR:connection", "ERR")))
+	default:
+		t.Fatalf("unknown command %q", command)
+	}
+}
+
+// recordedService is "VIP:PORT SCHEDULER [FLAG,...]".
+func recordedService(args []string) lvs.Service {
+	vip := netip.MustParseAddrPort(args[0])
+	s := lvs.Service{
+		ServiceKey: lvs.ServiceKey{Protocol: lvs.TCP, Addr: vip, Family: lvs.FamilyOf(vip.Addr())},
+		Scheduler:  args[1],
+	}
+	flags := strings.Join(args[2:], "")
+	if strings.Contains(flags, "sh-fallback") {
+		s.Flags |= lvs.SchedFlag1
+	}
+	if strings.Contains(flags, "sh-port") {
+		s.Flags |= lvs.SchedFlag2
+	}
+	return s
+}
+
+// server is "rN [WEIGHT]".
+func (k *kernelReplay) server(args []string) lvs.Destination {
+	n, _ := strconv.Atoi(strings.TrimPrefix(args[0], "r"))
+	d := lvs.Destination{Addr: realServer(n, k.service.Family), Forwarding: lvs.Masquerade}
+	if len(args) > 1 {
+		weight, _ := strconv.Atoi(args[1])
+		d.Weight = int32(weight)
+	}
+	return d
+}
+
+// connections is "closed|hold|windowN SOURCES PORT". Window N holds the connections and closes the oldest
+// when more than N are open.
+func (k *kernelReplay) connections(t *testing.T, how, recorded []string) {
+	t.Helper()
+	sources := recordedSources(how[1])
+	port, _ := strconv.Atoi(how[2])
+	window, err := strconv.Atoi(strings.TrimPrefix(how[0], "window"))
+	windowed := err == nil
+	var picked []string
+	for n := range recorded {
+		client := netip.AddrPortFrom(sources[n%len(sources)], uint16(port+n))
+		f := flow{protocol: lvs.TCP, from: client, to: k.service.Addr}
+		server, ok := k.connect(f)
+		if !ok {
+			picked = append(picked, "ERR")
+			continue
+		}
+		last := server.Addr().AsSlice()
+		picked = append(picked, fmt.Sprintf("r%d", last[len(last)-1]-100))
+		k.establish(f)
+		switch {
+		case how[0] == "closed":
+			k.reset(f)
+		case windowed:
+			k.open = append(k.open, f)
+		}
+		if len(k.open) > window {
+			k.reset(k.open[0])
+			k.open = k.open[1:]
+		}
+	}
+	if diff := cmp.Diff(recorded, picked); diff != "" {
+		t.Errorf("connect %s (-kernel +programs):\n%s", strings.Join(how, " "), diff)
+	}
+}
+
+// recordedSources reads "198.51.100.1+3,198.51.100.9": .1, .2, .3 and .9.
+func recordedSources(list string) (all []netip.Addr) {
+	for _, part := range strings.Split(list, ",") {
+		first, count, found := strings.Cut(part, "+")
+		n := 1
+		if found {
+			n, _ = strconv.Atoi(count)
+		}
+		for addr := netip.MustParseAddr(first); n > 0; n-- {
+			all = append(all, addr)
+			addr = addr.Next()
+		}
+	}
+	return all
+}
+
+// usesThresholds tells whether a section gives a server an upper threshold.
+func usesThresholds(lines []string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool {
+		return strings.HasPrefix(l, "add ") && len(strings.Fields(l)) > 3
+	})
+}
+
+// replayRecordings replays sections: a name, then lines.
+func replayRecordings(t *testing.T, sections [][]string) {
+	t.Helper()
+	r := newRig(t, 1<<14)
+	for _, lines := range sections {
+		k := kernelReplay{rig: r}
+		for _, line := range lines[1:] {
+			k.do(t, line)
+		}
+		if t.Failed() {
+			t.Fatalf("in section %q", lines[0])
+		}
+		must(t, r.table.Flush())
+	}
+}
+
+// TestScheduleAsRecordedWithEdits replays the recording of servers that are added, edited and deleted
+// under way, but for its sections with thresholds, which the programs do not have yet.
+func TestScheduleAsRecordedWithEdits(t *testing.T) {
+	var sections [][]string
+	thresholds := 0
+	for _, section := range strings.Split(recording(t, "edits.txt"), "== ")[1:] {
+		lines := strings.Split(strings.TrimSpace(section), "\n")
+		if usesThresholds(lines) {
+			thresholds++
+			continue
+		}
+		sections = append(sections, lines)
+	}
+	if len(sections) != 46 || thresholds != 17 {
+		t.Fatalf("the recording has %d sections and %d with thresholds", len(sections), thresholds)
+	}
+	replayRecordings(t, sections)
+}
+
+// recordedRun matches a line of runs.txt:
+// "sh-port w=5,3,1,1 -b sh-port | src=10.1.0.2 sport=16100.. vip=10.9.8.61 closed: r2 ..."
+var recordedRun = regexp.MustCompile(`^(\w+)\S* w=(\S+) (?:-b (\S+))? ?\| src=(\S+) sport=(\d+)\.\. vip=(\S+) (closed|held): (.*)$`)
+
+// TestScheduleAsRecorded replays the recorded runs: connections 1 to 40 to servers r1 to r4.
+func TestScheduleAsRecorded(t *testing.T) {
+	runs, edited, _ := strings.Cut(recording(t, "runs.txt"), "\n==")
+	var sections [][]string
+	for _, line := range strings.Split(runs, "\n") {
+		m := recordedRun.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("not a run: %q", line)
+		}
+		lines := append([]string{line, "service " + m[6] + ":80 " + m[1] + " " + m[3]}, recordedAdds(m[2])...)
+		how := strings.Replace(m[7], "held", "hold", 1) + " " + strings.Replace(m[4], "..", "+", 1) + " " + m[5]
+		sections = append(sections, append(lines, "connect "+how+": "+m[8]))
+	}
+	if len(sections) != 60 {
+		t.Fatalf("the recording has %d runs, want 60", len(sections))
+	}
+	replayRecordings(t, append(sections, runsWithEdits(t, edited)...))
+}
+
+// runsWithEdits makes sections of the lines that follow the headings of runs.txt. What led to a line
+// stands in the recording's script, so it is repeated here. The last line is about thresholds.
+func runsWithEdits(t *testing.T, text string) (sections [][]string) {
+	t.Helper()
+	var answers []string
+	for _, line := range strings.Split(strings.TrimSpace(text), "\n")[1:] {
+		if !strings.HasPrefix(line, "==") {
+			answers = append(answers, line[strings.LastIndex(line, ": ")+1:])
+		}
+	}
+	const closed, window = "connect closed 10.1.0.2 20000:", "connect window8 10.1.0.2 20000:"
+	for _, s := range []struct {
+		service, weights string
+		steps            []string // a connect takes the next line's answers
+	}{
+		{"10.9.8.91:80 sh sh-fallback", "5,3,1,1", []string{"edit r2 0", "connect closed 10.1.1.1+40 19100:"}},
+		{"10.9.8.92:80 wrr", "5,3,1,1", []string{closed, "edit r1 1", closed}},
+		{"10.9.8.93:80 rr", "1,1,1", []string{closed, "add r4 1", closed}},
+		{"10.9.8.94:80 lc", "5,3,1,1", []string{window}},
+		{"10.9.8.95:80 wlc", "5,3,1,1", []string{window}},
+		{"10.9.8.96:80 sed", "5,3,1,1", []string{window}},
+		{"10.9.8.97:80 nq", "5,3,1,1", []string{window}},
+	} {
+		lines := append([]string{s.service, "service " + s.service}, recordedAdds(s.weights)...)
+		for _, step := range s.steps {
+			if strings.HasPrefix(step, "connect") {
+				step, answers = step+" "+answers[0], answers[1:]
+			}
+			lines = append(lines, step)
+		}
+		sections = append(sections, lines)
+	}
+	if len(answers) != 1 {
+		t.Errorf("%d lines of the recording were not replayed, want the one with thresholds", len(answers))
+	}
+	return sections
+}
+
+func recordedAdds(weights string) (lines []string) {
+	for i, w := range strings.Split(weights, ",") {
+		lines = append(lines, fmt.Sprintf("add r%d %s", i+1, w))
+	}
+	return lines
+}
+
+func recording(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile("../schedule/testdata/" + file)
+	must(t, err)
+	return string(text)
+}

@@ -1,0 +1,55 @@
+package demo
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"drover/internal/lab"
+	"drover/internal/lab/capture"
+)
+
+// exhibits are what a person is shown of the recording.
+func (e *evidence) exhibits() []Event {
+	var events []Event
+	if c, ok := e.show(e.requests, "GET /", "The packet with the request"); ok {
+		events = append(events, c)
+	}
+	if e.mode == lab.DR {
+		return append(events, e.sightings())
+	}
+	if c, ok := e.show(e.replies, "HTTP/1.1 ", "The packet with the reply"); ok {
+		events = append(events, c)
+	}
+	return events
+}
+
+// show gives the first crossing with that payload.
+func (e *evidence) show(c crossings, payload, title string) (Crossing, bool) {
+	i := slices.IndexFunc(c.pairs, func(p pair) bool { return bytes.HasPrefix(p.before.Payload, []byte(payload)) })
+	if i < 0 {
+		return Crossing{}, false
+	}
+	before, after := c.pairs[i].before, c.pairs[i].after
+	changed := capture.Differences(before, after)
+	shown := Crossing{
+		Packet:      fmt.Sprintf("%s, %d bytes, at the director's port of the switch", title, len(before.Data)),
+		Before:      e.owner(before.From) + " > " + e.owner(before.To),
+		After:       e.owner(after.From) + " > " + e.owner(after.To),
+		Rest:        before.Rest(),
+		RestChanged: slices.Contains(changed, capture.Other),
+	}
+	for _, f := range before.Fields {
+		g, _ := after.Field(f.Name)
+		shown.Rows = append(shown.Rows, CrossingRow{f.Name, f.Text, g.Text, slices.Contains(changed, f.Name)})
+	}
+	return shown, true
+}
+
+func (e *evidence) sightings() Sightings {
+	s := Sightings{Source: e.service.String()}
+	for _, node := range append(slices.Clone(lab.Servers), lab.Gate, lab.Director) {
+		s.Ports = append(s.Ports, Sighting{node, len(e.fromService(node))})
+	}
+	return s
+}
