@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ type demoScreen struct {
 	waiting  bool  // the last line is such a one
 	failed   error // the first write that failed
 	scenes   int
-	checks   int // in this scene
+	checks   int    // in this scene
+	node     string // of the last command
 }
 
 func newDemoScreen(env *environment) *demoScreen {
@@ -82,13 +84,13 @@ func (s *demoScreen) title(text string) { s.write("\n%s\n", s.in(bold, text)) }
 
 func (s *demoScreen) scene(l lab.Status) {
 	s.scenes++
-	s.checks = 0
+	s.checks, s.node = 0, ""
 	if s.scenes > 1 {
 		s.write("\n\n")
 	}
 	title, text := "Direct routing", []string{
-		"The director gives a client's packet the MAC address of a real server, and leaves the rest",
-		"alone. The servers hold the VIP too, without telling, and answer the client themselves.",
+		"The director gives a client's packet the MAC address of a real server, and leaves the IP",
+		"addresses alone. The servers hold the VIP too, silently, and answer the client themselves.",
 	}
 	if l.Mode == lab.NAT {
 		title, text = "NAT", []string{
@@ -101,7 +103,6 @@ func (s *demoScreen) scene(l lab.Status) {
 	for _, line := range picture(l) {
 		s.write("  %s\n", line)
 	}
-	s.write("\n")
 }
 
 // picture draws the nodes and the cables between them.
@@ -140,7 +141,12 @@ func picture(l lab.Status) []string {
 	return lines
 }
 
+// command sets those of each node apart.
 func (s *demoScreen) command(c demo.Command) {
+	if c.Node != s.node {
+		s.write("\n")
+	}
+	s.node = c.Node
 	s.write("%s %s\n", s.in(faint, c.Node+"#"), s.in(bold, c.Line))
 	for line := range strings.Lines(c.Output) {
 		s.write("%s\n", strings.TrimRight(line, " \n"))
@@ -149,7 +155,7 @@ func (s *demoScreen) command(c demo.Command) {
 
 // answers draws who answered, a bar for each answer.
 func (s *demoScreen) answers(a demo.Answers) {
-	s.title("Who answered")
+	s.title("Who answered when asked " + strconv.Itoa(a.Requests) + " times")
 	rows := [][]cell{header("server", "#weight", "#answers")}
 	for _, share := range a.Servers {
 		rows = append(rows, []cell{
@@ -158,7 +164,6 @@ func (s *demoScreen) answers(a demo.Answers) {
 		})
 	}
 	s.rows(rows)
-	s.write("\n")
 }
 
 // crossing is a packet before and after the director, side by side.

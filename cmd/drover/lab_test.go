@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,10 +15,11 @@ import (
 	"drover/internal/lab"
 )
 
-// TestMain lets the test program be drover where it was started as `lab ...` or by another name of
-// drover: a lab runs its own program on its nodes.
+// TestMain lets the test program be drover where it was started as `lab ...` or `demo ...`, or by
+// another name of drover: a lab runs its own program on its nodes.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "lab" {
+	named := strings.HasPrefix(filepath.Base(os.Args[0]), "ipvsadm")
+	if named || len(os.Args) > 1 && (os.Args[1] == "lab" || os.Args[1] == "demo") {
 		os.Exit(run(systemEnv(), os.Args))
 	}
 	os.Exit(m.Run())

@@ -14,6 +14,13 @@ const chunkWords = 8
 // maxServers is the most that one service can have.
 const maxServers = 1024
 
+// groupServers is the number of neighbours in a list of which lc, wlc, sed and nq keep the best, and
+// chunkMinima how many such results a chunk holds: GROUP_SERVERS and CHUNK_MINIMA of bpf/types.h.
+const (
+	groupServers = 16
+	chunkMinima  = 4
+)
+
 // hashBuckets is the number of elements that sh and dh have behind their list.
 const hashBuckets = len(schedule.Table{})
 
@@ -26,8 +33,8 @@ func (e element) slot() uint32                     { return uint32(e) }
 // schedulers has, by the name of each, its number in the programs and what its blocks are like.
 var schedulers = map[string]struct {
 	number     directorScheduler
-	unweighted bool // any weight but 0 counts as 1
-	costs      [4]uint32
+	unweighted bool      // any weight but 0 counts as 1
+	costs      [4]uint32 // of an active connection, an inactive one, any server; and 1: idle ones first
 }{
 	"rr":  {number: directorSchedulerSCHED_RR, unweighted: true},
 	"wrr": {number: directorSchedulerSCHED_WRR},
@@ -59,22 +66,23 @@ type version struct {
 	fresh     bool // the scheduler is new to the service: it begins anew
 }
 
-// words lays the version out as a block: head, list, and for sh and dh the buckets.
+// words lays the version out as a block: head, list, and what the scheduler keeps behind it.
 func (v version) words() []uint64 {
-	list := roundUp(len(v.slots))
-	words := make([]uint64, chunkWords+list, chunkWords+list+hashBuckets)
 	s := schedulers[v.scheduler]
+	words := make([]uint64, chunkWords+roundUp(len(v.slots), groupServers))
+	head := directorBlockHead{
+		Servers: uint32(len(v.slots)), Table: uint32(len(words) / chunkWords), NoneCost: 1,
+		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], IdleFirst: s.costs[3],
+	}
 	for i, slot := range v.slots {
 		weight := v.weights[i]
+		if weight > 0 {
+			head.MaxWeight = 1
+		}
 		if s.unweighted {
 			weight = min(weight, 1)
 		}
 		words[chunkWords+i] = uint64(newElement(slot, weight))
-	}
-	head := directorBlockHead{
-		Servers:    uint32(len(v.slots)),
-		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], IdleFirst: s.costs[3],
-		NoneCost: 1,
 	}
 	switch v.scheduler {
 	case "rr":
@@ -82,25 +90,23 @@ func (v version) words() []uint64 {
 	case "wrr":
 		v.walkWeighted(&head)
 	case "sh", "dh":
-		head.Table = uint32(len(words) / chunkWords)
 		words = append(words, v.buckets()...)
+	default:
+		groups := roundUp(len(v.slots), groupServers) / groupServers
+		words = append(words, make([]uint64, roundUp(groups, chunkMinima)/chunkMinima*chunkWords)...)
 	}
 	head.Chunks = uint32(len(words) / chunkWords)
 	*(*directorBlockHead)(unsafe.Pointer(&words[0])) = head
 	return words
 }
 
-func roundUp(n int) int { return (n + chunkWords - 1) / chunkWords * chunkWords }
+// roundUp gives the next multiple of a unit.
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
 // walkEqually makes of wrr's walk rr's: every weight, the step and the maximum are 1. The pointer stays
 // at its server.
 func (v version) walkEqually(head *directorBlockHead) {
 	head.Step = 1
-	for _, w := range v.weights {
-		if w > 0 {
-			head.MaxWeight = 1
-		}
-	}
 	at := schedule.Head
 	if last := int(uint32(v.cursor)); !v.fresh && last <= len(v.before) {
 		at = schedule.Follow(last-1, v.before, v.slots)

@@ -38,13 +38,15 @@ func trashKeyOf(d *directorDest) trashKey {
 func (t *Table) destination(slot uint32, counted directorStats) lvs.Destination {
 	d := t.dests.at(slot)
 	conns := atomic.LoadUint64(&t.destConns.at(slot).Word)
+	stats := counted.minus(*t.destZero.at(slot)).public()
+	stats.Rate = t.destRates.at(slot).Average.rate()
 	return lvs.Destination{
 		Addr:        addrPort(d.Addr, d.Port, d.Family),
 		Forwarding:  lvs.Forwarding(d.Forwarding),
 		Weight:      int32(d.Weight),
 		ActiveConns: uint32(conns),
 		InactConns:  uint32(conns >> 32),
-		Stats:       counted.minus(*t.destZero.at(slot)).public(),
+		Stats:       stats,
 	}
 }
 
@@ -180,6 +182,9 @@ func (t *Table) place(d directorDest) (uint32, error) {
 		return 0, lvs.ErrMemory
 	}
 	*t.dests.at(slot) = d
+	if c := t.control.at(0); slot > c.LastDest {
+		atomic.StoreUint32(&c.LastDest, slot)
+	}
 	return slot, t.zeroDest(slot)
 }
 

@@ -31,8 +31,7 @@ type directorBlockHead struct {
 	BaseCost     uint32
 	IdleFirst    uint32
 	NoneCost     uint32
-	NoneWeight   uint32
-	None         uint32
+	None         uint64
 }
 
 type directorBucket struct {
@@ -61,10 +60,12 @@ type directorConn struct {
 }
 
 type directorControl struct {
-	_   structs.HostLayout
-	Now uint32
-	Udp uint32
-	Tcp [16]uint32
+	_        structs.HostLayout
+	Now      uint32
+	LastDest uint32
+	Udp      uint32
+	Pad      uint32
+	Tcp      [16]uint32
 }
 
 type directorDest struct {
@@ -90,7 +91,8 @@ type directorDest struct {
 	Upper      uint32
 	Lower      uint32
 	Tunnel     uint32
-	Pad        [12]uint32
+	Group      uint32
+	Pad        [11]uint32
 }
 
 type directorDestConns struct {
@@ -190,6 +192,14 @@ type directorRate struct {
 	Count  uint32
 }
 
+type directorRates struct {
+	_       structs.HostLayout
+	Average directorStats
+	Last    directorStats
+	Stamp   uint32
+	Pad     uint32
+}
+
 type directorScheduler uint32
 
 const (
@@ -258,11 +268,13 @@ type directorStats struct {
 }
 
 type directorSweep struct {
-	_       structs.HostLayout
-	Cursor  uint32
-	Longest uint32
-	Passes  uint64
-	Ticks   uint64
+	_          structs.HostLayout
+	Cursor     uint32
+	Longest    uint32
+	RateCursor uint32
+	Pad        uint32
+	Passes     uint64
+	Ticks      uint64
 }
 
 type directorTimerValue struct {
@@ -288,10 +300,12 @@ const (
 	directorMapConns           = "conns"
 	directorMapControls        = "controls"
 	directorMapDestConns       = "dest_conns"
+	directorMapDestRates       = "dest_rates"
 	directorMapDestStats       = "dest_stats"
 	directorMapDestZero        = "dest_zero"
 	directorMapDests           = "dests"
 	directorMapDevices         = "devices"
+	directorMapDirtyGroups     = "dirty_groups"
 	directorMapFragments       = "fragments"
 	directorMapIngressMacs     = "ingress_macs"
 	directorMapNeighbours      = "neighbours"
@@ -391,10 +405,12 @@ type directorMapSpecs struct {
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	Controls       *ebpf.MapSpec `ebpf:"controls"`
 	DestConns      *ebpf.MapSpec `ebpf:"dest_conns"`
+	DestRates      *ebpf.MapSpec `ebpf:"dest_rates"`
 	DestStats      *ebpf.MapSpec `ebpf:"dest_stats"`
 	DestZero       *ebpf.MapSpec `ebpf:"dest_zero"`
 	Dests          *ebpf.MapSpec `ebpf:"dests"`
 	Devices        *ebpf.MapSpec `ebpf:"devices"`
+	DirtyGroups    *ebpf.MapSpec `ebpf:"dirty_groups"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
@@ -448,10 +464,12 @@ type directorMaps struct {
 	Conns          *ebpf.Map `ebpf:"conns"`
 	Controls       *ebpf.Map `ebpf:"controls"`
 	DestConns      *ebpf.Map `ebpf:"dest_conns"`
+	DestRates      *ebpf.Map `ebpf:"dest_rates"`
 	DestStats      *ebpf.Map `ebpf:"dest_stats"`
 	DestZero       *ebpf.Map `ebpf:"dest_zero"`
 	Dests          *ebpf.Map `ebpf:"dests"`
 	Devices        *ebpf.Map `ebpf:"devices"`
+	DirtyGroups    *ebpf.Map `ebpf:"dirty_groups"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
@@ -474,10 +492,12 @@ func (m *directorMaps) Close() error {
 		m.Conns,
 		m.Controls,
 		m.DestConns,
+		m.DestRates,
 		m.DestStats,
 		m.DestZero,
 		m.Dests,
 		m.Devices,
+		m.DirtyGroups,
 		m.Fragments,
 		m.IngressMacs,
 		m.Neighbours,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,15 +44,12 @@ func (s ipPacket) snat(from netip.AddrPort) ipPacket { s.from = from; return s }
 // packet gives the IP packet without the Ethernet header.
 func (s ipPacket) packet(t testing.TB) []byte {
 	t.Helper()
-	return s.frame(t)[ethernetHeader:]
+	return serialized(t, s.ip(layers.IPProtocol(s.protocol)), gopacket.Payload(s.transport(t)))
 }
-
-const ethernetHeader = 14
 
 func (s ipPacket) frame(t testing.TB) []byte {
 	t.Helper()
-	payload := s.transport(t)
-	return append(serialized(t, s.ethernet(), s.ip(ipProtocol(s.protocol)), gopacket.Payload(payload)), s.trailer...)
+	return slices.Concat(ethernet(s.source, s.destination, s.from.Addr()), s.packet(t), s.trailer)
 }
 
 // fragments gives the frames of the packet cut after so many bytes each, multiples of 8.
@@ -73,26 +71,28 @@ func (s ipPacket) fragments(t testing.TB, sizes ...int) [][]byte {
 func (s ipPacket) fragment(t testing.TB, data []byte, offset int, more bool) []byte {
 	t.Helper()
 	if s.from.Addr().Is4() {
-		ip := s.ip(ipProtocol(s.protocol)).(*layers.IPv4)
+		ip := s.ip(layers.IPProtocol(s.protocol)).(*layers.IPv4)
 		ip.Flags, ip.FragOffset = 0, uint16(offset/8)
 		if more {
 			ip.Flags = layers.IPv4MoreFragments
 		}
-		return serialized(t, s.ethernet(), ip, gopacket.Payload(data))
+		return append(ethernet(s.source, s.destination, s.from.Addr()), serialized(t, ip, gopacket.Payload(data))...)
 	}
 	header := &layers.IPv6Fragment{
-		NextHeader: ipProtocol(s.protocol), FragmentOffset: uint16(offset / 8), MoreFragments: more,
+		NextHeader: layers.IPProtocol(s.protocol), FragmentOffset: uint16(offset / 8), MoreFragments: more,
 		Identification: 0xdeadbeef,
 	}
-	return serialized(t, s.ethernet(), s.ip(layers.IPProtocolIPv6Fragment), header, gopacket.Payload(data))
+	packet := serialized(t, s.ip(layers.IPProtocolIPv6Fragment), header, gopacket.Payload(data))
+	return append(ethernet(s.source, s.destination, s.from.Addr()), packet...)
 }
 
-func (s ipPacket) ethernet() *layers.Ethernet {
-	e := &layers.Ethernet{SrcMAC: s.source, DstMAC: s.destination, EthernetType: layers.EthernetTypeIPv6}
-	if s.from.Addr().Is4() {
-		e.EthernetType = layers.EthernetTypeIPv4
+// ethernet gives the header of a frame, of the type that an address of its packet tells. By hand, as
+// gopacket pads what is short.
+func ethernet(source, destination net.HardwareAddr, a netip.Addr) []byte {
+	if a.Is4() {
+		return slices.Concat(destination, source, []byte{0x08, 0x00})
 	}
-	return e
+	return slices.Concat(destination, source, []byte{0x86, 0xdd})
 }
 
 // ip gives a header whose every field has a value that would be missed.
@@ -116,7 +116,7 @@ func (s ipPacket) ip(next layers.IPProtocol) gopacket.SerializableLayer {
 // transport gives header and payload of TCP or UDP, with the checksum over the pseudo-header.
 func (s ipPacket) transport(t testing.TB) []byte {
 	t.Helper()
-	ip := s.ip(ipProtocol(s.protocol)).(gopacket.NetworkLayer)
+	ip := s.ip(layers.IPProtocol(s.protocol)).(gopacket.NetworkLayer)
 	if s.protocol == lvs.UDP {
 		udp := &layers.UDP{SrcPort: layers.UDPPort(s.from.Port()), DstPort: layers.UDPPort(s.to.Port())}
 		check(t, udp.SetNetworkLayerForChecksum(ip))
@@ -136,8 +136,6 @@ func (s ipPacket) transport(t testing.TB) []byte {
 	return serialized(t, tcp, gopacket.Payload(s.payload))
 }
 
-func ipProtocol(p lvs.Protocol) layers.IPProtocol { return layers.IPProtocol(p) }
-
 // icmpError is an ICMP or ICMPv6 error in an Ethernet frame (RFC 792, RFC 4443).
 type icmpError struct {
 	source, destination net.HardwareAddr
@@ -156,16 +154,15 @@ func (e icmpError) sent(source, destination net.HardwareAddr) icmpError {
 
 func (e icmpError) frame(t testing.TB) []byte {
 	t.Helper()
-	eth := &layers.Ethernet{SrcMAC: e.source, DstMAC: e.destination, EthernetType: layers.EthernetTypeIPv4}
+	header := ethernet(e.source, e.destination, e.from)
 	if e.from.Is4() {
 		ip := &layers.IPv4{
 			Version: 4, TTL: e.hops, Protocol: layers.IPProtocolICMPv4,
 			SrcIP: e.from.AsSlice(), DstIP: e.to.AsSlice(),
 		}
 		icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(e.kind, e.code), Seq: e.mtu}
-		return serialized(t, eth, ip, icmp, gopacket.Payload(e.quote))
+		return append(header, serialized(t, ip, icmp, gopacket.Payload(e.quote))...)
 	}
-	eth.EthernetType = layers.EthernetTypeIPv6
 	ip := &layers.IPv6{
 		Version: 6, HopLimit: e.hops, NextHeader: layers.IPProtocolICMPv6,
 		SrcIP: e.from.AsSlice(), DstIP: e.to.AsSlice(),
@@ -173,7 +170,7 @@ func (e icmpError) frame(t testing.TB) []byte {
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(e.kind, e.code)}
 	check(t, icmp.SetNetworkLayerForChecksum(ip))
 	rest := []byte{0, 0, byte(e.mtu >> 8), byte(e.mtu)}
-	return serialized(t, eth, ip, icmp, gopacket.Payload(append(rest, e.quote...)))
+	return append(header, serialized(t, ip, icmp, gopacket.Payload(rest), gopacket.Payload(e.quote))...)
 }
 
 func serialized(t testing.TB, parts ...gopacket.SerializableLayer) []byte {

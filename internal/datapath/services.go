@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -73,15 +74,18 @@ func (t *Table) state(key directorServiceKey, s directorService) (lvs.ServiceSta
 		Flags:      lvs.ServiceFlags(s.Flags),
 	}}
 	counted := *t.carried.at(s.Id)
+	var rates directorStats
 	for _, e := range t.list(s.Block) {
 		own, err := t.sumDest(e.slot())
 		if err != nil {
 			return lvs.ServiceState{}, err
 		}
 		counted = counted.plus(own)
+		rates = rates.plus(t.destRates.at(e.slot()).Average)
 		state.Destinations = append(state.Destinations, t.destination(e.slot(), own))
 	}
 	state.Stats = counted.public()
+	state.Stats.Rate = rates.rate()
 	return state, nil
 }
 
@@ -193,11 +197,15 @@ func (t *Table) swapList(key directorServiceKey, s directorService, slots []uint
 	if err != nil {
 		return err
 	}
+	for i, slot := range slots {
+		t.dests.at(slot).Group = uint32(i / groupServers)
+	}
 	s.Block = block
 	if err := t.putService(key, s); err != nil {
 		t.chunks.free(block, t.head(block).Chunks)
 		return err
 	}
+	atomic.StoreUint64(t.dirty.at(s.Id), ^uint64(0)) // the new list has no minima yet
 	t.chunks.free(old, oldChunks)
 	return nil
 }

@@ -48,6 +48,18 @@ func (s directorStats) minus(o directorStats) directorStats {
 	}
 }
 
+// rateShift is RATE_SHIFT of bpf/types.h.
+const rateShift = 10
+
+// rate gives estimates as ipvsadm prints them, rounded to the nearest.
+func (s directorStats) rate() lvs.Rate {
+	round := func(v uint64) uint64 { return (v + 1<<(rateShift-1)) >> rateShift }
+	return lvs.Rate{
+		CPS: round(s.Conns), InPPS: round(s.InPackets), OutPPS: round(s.OutPackets),
+		InBPS: round(s.InBytes), OutBPS: round(s.OutBytes),
+	}
+}
+
 func (s directorStats) public() lvs.Stats {
 	return lvs.Stats{
 		Conns: s.Conns, InPkts: s.InPackets, OutPkts: s.OutPackets, InBytes: s.InBytes, OutBytes: s.OutBytes,
@@ -56,6 +68,7 @@ func (s directorStats) public() lvs.Stats {
 
 // zeroDest makes a server's counters begin at what they are.
 func (t *Table) zeroDest(slot uint32) (err error) {
+	t.destRates.at(slot).Average = directorStats{}
 	*t.destZero.at(slot), err = t.sumDest(slot)
 	return err
 }

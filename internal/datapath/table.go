@@ -22,7 +22,9 @@ type Table struct {
 	dests     *array[directorDest]
 	destConns *array[directorDestConns]
 	destZero  *array[directorStats]
+	destRates *array[directorRates]
 	carried   *array[directorStats] // by service
+	dirty     *array[uint64]        // by service
 	control   *array[directorControl]
 
 	// What is given out, found by looking through the maps when the first change is made.
@@ -63,7 +65,13 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 	if t.destZero, err = mapArray[directorStats](maps.DestZero); err != nil {
 		return nil, err
 	}
+	if t.destRates, err = mapArray[directorRates](maps.DestRates); err != nil {
+		return nil, err
+	}
 	if t.carried, err = mapArray[directorStats](maps.ServiceCarried); err != nil {
+		return nil, err
+	}
+	if t.dirty, err = mapArray[uint64](maps.DirtyGroups); err != nil {
 		return nil, err
 	}
 	t.control, err = mapArray[directorControl](maps.Controls)
@@ -72,7 +80,8 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 
 func (t *Table) unmap() error {
 	return errors.Join(t.blocks.close(), t.dests.close(), t.destConns.close(),
-		t.destZero.close(), t.carried.close(), t.control.close())
+		t.destZero.close(), t.destRates.close(), t.carried.close(), t.dirty.close(),
+		t.control.close())
 }
 
 // Close ends the use of the table and gives its lock back. The data path goes on.

@@ -252,11 +252,11 @@ int fragment(struct xdp_md *ctx)
 	}
 	key = fragment_key(p, id);
 	f = bpf_map_lookup_elem(&fragments, &key);
-	if (f)
-		return later(ctx, p, f);
-	if (is_virtual(&p->destination))
-		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
-	return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	if (!f && !is_virtual(&p->destination))
+		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	if (!is_for_us(ctx))
+		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
+	return f ? later(ctx, p, f) : finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 }
 
 SEC("syscall")

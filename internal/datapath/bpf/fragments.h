@@ -149,8 +149,9 @@ static __always_inline int later(struct xdp_md *ctx, const struct packet *p,
 
 	if (!c || !in_use(READ(c->state)) || READ(c->state) >> 40 != f->generation)
 		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
-	if (!is_for_us(ctx))
-		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
+	/* IPv4 answers no fragment but the first (RFC 1122, Section 3.2.2). */
+	if (p->hops <= 1 && p->family == FAMILY_V4)
+		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 	if (p->hops <= 1)
 		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
 	if (f->slot_word & SLOT_REVERSE)

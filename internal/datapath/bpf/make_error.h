@@ -9,6 +9,7 @@
 #define ANSWERS_PER_SECOND 1000 /* on each CPU */
 #define QUOTE4 (sizeof(struct iphdr) + 8)    /* RFC 792: the header and 64 bits */
 #define QUOTE6 (sizeof(struct ipv6hdr) + 16)
+#define QUOTE6_SHORT (sizeof(struct ipv6hdr) + 8) /* of a packet that is shorter than that */
 #define ERROR_HOPS 64
 
 struct rate {
@@ -96,16 +97,17 @@ static __always_inline bool make_error4(struct xdp_md *ctx, __u8 type, __u8 code
 	return true;
 }
 
-static __always_inline bool make_error6(struct xdp_md *ctx, __u8 type, __u8 code, __u32 mtu)
+static __always_inline bool quote6(struct xdp_md *ctx, __u8 type, __u8 code, __u32 mtu,
+				   const __u32 keep)
 {
-	const __u32 length = sizeof(struct icmp_error) + QUOTE6;
+	const __u32 length = sizeof(struct icmp_error) + keep;
 	__be32 pseudo[2] = { bpf_htonl(length), bpf_htonl(IPPROTO_ICMPV6) };
 	struct ipv6hdr *ip, *quoted;
 	struct icmp_error *icmp;
 	void *data;
 	__s64 sum;
 
-	if (!quote(ctx, QUOTE6, sizeof(*ip) + sizeof(*icmp)))
+	if (!quote(ctx, keep, sizeof(*ip) + sizeof(*icmp)))
 		return false;
 	data = (void *)(long)ctx->data;
 	if (data + ETH_HLEN + sizeof(*ip) + length > (void *)(long)ctx->data_end)
@@ -128,6 +130,15 @@ static __always_inline bool make_error6(struct xdp_md *ctx, __u8 type, __u8 code
 	sum = bpf_csum_diff(NULL, 0, (void *)icmp, length, sum);
 	icmp->check = fold(sum);
 	return true;
+}
+
+static __always_inline bool make_error6(struct xdp_md *ctx, __u8 type, __u8 code, __u32 mtu)
+{
+	struct scratch *s = scratch();
+
+	if (s && s->packet.length < QUOTE6)
+		return quote6(ctx, type, code, mtu, QUOTE6_SHORT);
+	return quote6(ctx, type, code, mtu, QUOTE6);
 }
 
 static __always_inline bool make_error(struct xdp_md *ctx, __u8 family, enum answer what, __u32 mtu)

@@ -61,6 +61,15 @@ struct {
 	__type(value, struct stats);
 } dest_stats SEC(".maps"); /* programs */
 
+/* By service: a bit for each group of servers in which a number of connections has changed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 65537);
+	__type(key, __u32);
+	__type(value, __u64);
+} dirty_groups SEC(".maps"); /* programs; Go sets all bits with a new list */
+
 /* What was counted when -Z was typed, or when a slot was given to a new server. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -88,63 +88,117 @@ static __always_inline __u32 pick_walk(const struct service *s)
 	return cursor ? ELEMENT_SLOT(element(s->block + 1, (__u32)cursor - 1)) : NO_SERVER;
 }
 
-/* best is the server that costs least so far. */
-struct best {
-	__u64 cost;
-	__u64 weight;
-	__u32 slot;
-};
-
-/* consider takes a server if cost / weight is less, by cross-multiplication: ties stay with the first
- * in the list. A weight of 0 never wins (cost * w < 0), and any other wins against none, which is cost
- * 1, weight 0 (cost * 0 < 1 * weight). */
-static __always_inline bool consider(struct best *b, const struct block_head *costs, __u64 e)
+static __always_inline struct minimum *minimum_of(__u32 block, const struct block_head *head,
+						   __u32 group)
 {
-	__u32 slot = ELEMENT_SLOT(e);
-	struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
-	__u64 word, cost;
+	__u32 key = block + head->table + group / CHUNK_MINIMA;
+	struct minima *m = bpf_map_lookup_elem(&blocks, &key);
 
-	if (!n)
-		return false;
-	word = READ(n->word);
-	cost = (__u64)(__u32)word * costs->active_cost + (word >> 32) * costs->inactive_cost +
-	       costs->base_cost;
-	cost &= ~(IF_NEGATIVE((__s64)(__u32)word - 1) & -(__s64)costs->idle_first);
-	if (cost * b->weight < b->cost * ELEMENT_WEIGHT(e)) {
-		b->cost = cost;
-		b->weight = ELEMENT_WEIGHT(e);
-		b->slot = slot;
-	}
-	return true;
+	return m ? &m->of[group % CHUNK_MINIMA] : NULL;
 }
 
-/* pick_least is lc, wlc, sed and nq. What none costs is read from the head, so that the verifier
- * takes it for unknown from the beginning, and finds each round to be like the one before. */
+/* less tells whether a costs less than b for its weight: cost / weight, by cross-multiplication. A
+ * weight of 0 is never less (cost * w < 0), and any other is less than none: cost 1, weight 0. */
+static __always_inline bool less(__u64 cost_a, __u64 weight_a, __u64 cost_b, __u64 weight_b)
+{
+	return cost_a * weight_b < cost_b * weight_a;
+}
+
+/* look_at_group finds the best server of a group anew; the first of equal ones, as in the list.
+ *
+ * What none costs is read from the head, so that the verifier takes it for unknown from the beginning,
+ * and finds each round to be like the one before. */
+__noinline int look_at_group(__u32 block, __u32 group)
+{
+	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
+	struct minimum *m;
+	__u64 best_cost, best;
+
+	if (!head)
+		return 0;
+	m = minimum_of(block, head, group);
+	if (!m)
+		return 0;
+	best_cost = READ(head->none_cost);
+	best = READ(head->none);
+	for (__u32 i = 0; i < GROUP_SERVERS; i++) {
+		/* Behind the last server there are elements of weight 0. */
+		__u64 e = element(block + 1, group * GROUP_SERVERS + i);
+		__u32 slot = ELEMENT_SLOT(e);
+		struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
+		__u64 word, cost;
+
+		if (!n)
+			return 0;
+		word = READ(n->word);
+		cost = (__u64)(__u32)word * head->active_cost +
+		       (word >> 32) * head->inactive_cost + head->base_cost;
+		if (head->idle_first && !(__u32)word)
+			cost = 0;
+		if (less(cost, ELEMENT_WEIGHT(e), best_cost, ELEMENT_WEIGHT(best))) {
+			best_cost = cost;
+			best = e;
+		}
+	}
+	WRITE(m->cost, best_cost);
+	WRITE(m->element, best);
+	return 1;
+}
+
+/* look_at_dirty looks at the groups whose bits are set. */
+static __always_inline void look_at_dirty(__u32 block, const struct block_head *head, __u64 dirty)
+{
+	for (__u32 group = 0; group < GROUPS; group++) {
+		if (group * GROUP_SERVERS >= READ(head->servers))
+			break;
+		if (dirty >> group & 1)
+			look_at_group(block, group);
+	}
+}
+
+/* least_of_groups compares the groups' best. */
+static __always_inline __u32 least_of_groups(__u32 block, const struct block_head *head)
+{
+	__u64 best_cost = READ(head->none_cost);
+	__u64 best = READ(head->none);
+
+	for (__u32 group = 0; group < GROUPS; group++) {
+		struct minimum *m;
+		__u64 e, cost;
+
+		if (group * GROUP_SERVERS >= READ(head->servers))
+			break;
+		m = minimum_of(block, head, group);
+		if (!m)
+			break;
+		cost = READ(m->cost);
+		e = READ(m->element);
+		if (less(cost, ELEMENT_WEIGHT(e), best_cost, ELEMENT_WEIGHT(best))) {
+			best_cost = cost;
+			best = e;
+		}
+	}
+	return ELEMENT_SLOT(best);
+}
+
+/* pick_least is lc, wlc, sed and nq. A list that was swapped in has no minima until its bits are set,
+ * a moment later: then all groups are looked at. */
 static __always_inline __u32 pick_least(const struct service *s)
 {
 	struct block_head *head = block_head(s);
-	struct block_head costs;
-	struct best b;
+	__u32 id = s->id;
+	__u64 *dirty = bpf_map_lookup_elem(&dirty_groups, &id);
+	__u32 slot;
 
-	if (!head)
+	if (!head || !dirty || !READ(head->max_weight))
 		return NO_SERVER;
-	costs = *head;
-	b = (struct best){ .cost = costs.none_cost, .weight = costs.none_weight, .slot = costs.none };
-	for (__u32 i = 0; i < MAX_SERVERS / CHUNK_WORDS; i++) {
-		__u32 key = s->block + 1 + i;
-		struct chunk *c;
-
-		if (i * CHUNK_WORDS >= costs.servers)
-			break;
-		c = bpf_map_lookup_elem(&blocks, &key);
-		if (!c)
-			break;
-		/* Behind the last server there are elements of weight 0. */
-		for (__u32 j = 0; j < CHUNK_WORDS; j++)
-			if (!consider(&b, &costs, READ(c->word[j])))
-				return NO_SERVER;
-	}
-	return b.slot;
+	if (READ(*dirty))
+		look_at_dirty(s->block, head, __sync_lock_test_and_set(dirty, 0));
+	slot = least_of_groups(s->block, head);
+	if (slot)
+		return slot;
+	look_at_dirty(s->block, head, ~0ull);
+	return least_of_groups(s->block, head);
 }
 
 /* Multiplicative hash of the address, IPv6 folded by xor, as ip_vs's hash_32(v, 8). */

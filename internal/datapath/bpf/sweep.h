@@ -3,6 +3,7 @@
  * at a time, with no process of ours alive. */
 #pragma once
 
+#include "rate.h"
 #include "table.h"
 
 #define CLOCK_MONOTONIC 1
@@ -73,6 +74,7 @@ static __always_inline __u32 tick(__u32 now)
 		return TICK_LONGEST;
 	WRITE(c->now, now);
 	k->ticks++;
+	estimate_some(k, c, now);
 	slices = sweep_slice(k, now) / SLICE + 1;
 	wait = PASS / slices;
 	return wait > TICK_LONGEST ? TICK_LONGEST : wait ?: 1;

@@ -250,12 +250,22 @@ static __always_inline bool expired(const struct conn *c, __u64 state, __u32 now
 	return idle > 0 && (__u64)idle >= STATE_TIMEOUT(state) * 1000;
 }
 
+/* count_conns changes a server's numbers, and then tells its service's scheduler. */
 static __always_inline void count_conns(__u32 slot, __u64 change)
 {
 	struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
+	struct dest *d = dest_at(slot);
+	__u64 *dirty, bit;
+	__u32 service;
 
-	if (n)
-		__sync_fetch_and_add(&n->word, change);
+	if (!n || !d)
+		return;
+	__sync_fetch_and_add(&n->word, change);
+	service = READ(d->service);
+	dirty = bpf_map_lookup_elem(&dirty_groups, &service);
+	bit = 1ull << (READ(d->group) % GROUPS);
+	if (dirty && !(READ(*dirty) & bit))
+		__sync_fetch_and_or(dirty, bit);
 }
 
 /* expire ends a LIVE connection: whoever swaps its state first removes it and moves the counters.

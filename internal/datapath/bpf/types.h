@@ -62,16 +62,16 @@ struct block_head {
 	__u32 servers;
 	__u32 chunks;     /* of the whole block, head included */
 	__u32 step;       /* wrr: greatest common divisor of the weights; rr: 1 */
-	__u32 max_weight; /* wrr: the largest weight - (step - 1); rr: 1; 0: all weights are 0 */
-	__u32 table;      /* sh, dh: first chunk of the buckets, counted from the head */
+	__u32 max_weight; /* wrr: the largest weight - (step - 1); others: 1; 0: all weights are 0 */
+	__u32 table;      /* first chunk behind the list, counted from the head: sh, dh: buckets;
+			   * lc, wlc, sed, nq: a minimum for each group of servers */
 	/* lc, wlc, sed, nq: what a server's connections cost */
 	__u32 active_cost;
 	__u32 inactive_cost;
 	__u32 base_cost;
 	__u32 idle_first; /* nq: a server without active connections costs nothing */
-	__u32 none_cost;   /* 1 */
-	__u32 none_weight; /* 0 */
-	__u32 none;        /* 0 */
+	__u32 none_cost;  /* 1: what no server costs */
+	__u64 none; /* 0: the element that is no server */
 };
 
 /* An element of a list or bucket: weight << 32 | destination slot. For rr and lc, which do not look
@@ -80,6 +80,19 @@ struct block_head {
 #define ELEMENT_WEIGHT(e) ((__u32)((e) >> 32))
 
 #define MAX_SERVERS 1024 /* of one service */
+
+/* lc, wlc, sed and nq keep the best server of each group of the list. A change of a server's connections
+ * makes its group dirty (see dirty_groups); the scheduler looks anew at the dirty ones alone. */
+#define GROUP_SERVERS 16
+#define GROUPS (MAX_SERVERS / GROUP_SERVERS) /* as many as a word has bits */
+struct minimum {
+	__u64 cost;
+	__u64 element; /* as in the list */
+};
+#define CHUNK_MINIMA 4
+struct minima {
+	struct minimum of[CHUNK_MINIMA];
+};
 #define HASH_BUCKETS 256 /* of sh and dh */
 
 #define DEST_USED 0x1      /* the slot is taken, by a server or by the trash */
@@ -123,7 +136,8 @@ struct dest {
 	__u32 upper;
 	__u32 lower;
 	__u32 tunnel; /* type, flags << 8, port << 16 */
-	__u32 pad[12];
+	__u32 group;  /* of the service's list */
+	__u32 pad[11];
 };
 
 /* ActiveConn and InActConn in one word, so that a change of state moves both at once. */
@@ -163,6 +177,15 @@ struct stats {
 	__u64 out_packets;
 	__u64 in_bytes;
 	__u64 out_bytes;
+};
+
+/* A server's rates per second, << RATE_SHIFT. */
+#define RATE_SHIFT 10
+struct rates {
+	struct stats average;
+	struct stats last; /* what was counted at stamp */
+	__u32 stamp;       /* clock, ms; 0: never */
+	__u32 pad;
 };
 
 /* One connection in one cache line.
@@ -229,7 +252,9 @@ struct pool {
 #define TCP_STATES 16 /* a power of two; ip_vs has 11 */
 struct control {
 	__u32 now;             /* ms of CLOCK_MONOTONIC, 32 bits of them */
+	__u32 last_dest;       /* the highest slot in use */
 	__u32 udp;             /* seconds */
+	__u32 pad;
 	__u32 tcp[TCP_STATES]; /* seconds, by state */
 };
 
@@ -237,6 +262,8 @@ struct control {
 struct sweep {
 	__u32 cursor;  /* next entry */
 	__u32 longest; /* ns, the longest callback */
+	__u32 rate_cursor; /* next server to estimate rates of */
+	__u32 pad;
 	__u64 passes;
 	__u64 ticks;
 };

@@ -55,6 +55,9 @@ func Decode(frame []byte) (p Packet, ok bool) {
 	if ethernet == nil || tcp == nil || decoded.ErrorLayer() != nil {
 		return Packet{}, false
 	}
+	if err := tcp.SetNetworkLayerForChecksum(decoded.NetworkLayer()); err != nil {
+		return Packet{}, false
+	}
 	p.From, p.To = ethernet.SrcMAC, ethernet.DstMAC
 	p.Seq, p.Ack, p.Flags, p.Payload = tcp.Seq, tcp.Ack, flags(tcp), tcp.Payload
 	p.Fields = []Field{

@@ -98,10 +98,9 @@ func (e *evidence) checkCrossings(name string, c crossings, may []string, sent f
 }
 
 func judge(p pair, may []string) string {
-	for _, field := range capture.Differences(p.before, p.after) {
-		if !slices.Contains(may, field) {
-			return field + " changed"
-		}
+	changed := slices.DeleteFunc(capture.Differences(p.before, p.after), func(f string) bool { return slices.Contains(may, f) })
+	if len(changed) > 0 {
+		return strings.Join(changed, ", ") + " changed"
 	}
 	if p.after.TTL != p.before.TTL-1 {
 		return fmt.Sprintf("TTL or hop limit %d became %d", p.before.TTL, p.after.TTL)
@@ -200,7 +199,7 @@ func (e *evidence) checkCounters(listing string) Check {
 		fmt.Sprintf("%d connections, %d packets in, %d out", len(connections), in[0], out[0]))
 }
 
-// length is what ip_vs counts: from the IP header on.
+// length is what ip_vs counts: from the IP header on. Nothing is padded on a veth.
 func length(p capture.Packet) int { return len(p.Data) - 14 }
 
 func describe(p capture.Packet) string {

@@ -101,6 +101,7 @@ func (s *stage) perform(ctx context.Context) ([]Share, []Check, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	s.show(Waiting{Text: "reading the recording"})
 	packets, err := recording.Stop()
 	if err != nil {
 		return nil, nil, err
@@ -151,12 +152,13 @@ func (s *stage) ask(ctx context.Context) (shares []Share, failure string, err er
 			}
 		}
 	}
-	s.show(Answers{Asked: line, Servers: shares})
+	s.show(Answers{Requests: requests, Servers: shares})
 	return shares, failure, nil
 }
 
 // typed runs a command line in a node and shows it with its output. One that fails is an error.
 func (s *stage) typed(ctx context.Context, node, line string) (output string, err error) {
+	s.show(Waiting{Text: line})
 	output, err = s.run(ctx, node, line)
 	if ctx.Err() != nil {
 		return "", ctx.Err()

@@ -18,10 +18,10 @@ type Waiting struct {
 	Done, Of int
 }
 
-// Answers says how often each server answered the command line.
+// Answers says how often each server answered.
 type Answers struct {
-	Asked   string
-	Servers []Share
+	Requests int
+	Servers  []Share
 }
 
 // A Crossing is one packet before and after the director.

@@ -33,7 +33,7 @@ func (e *evidence) show(c crossings, payload, title string) (Crossing, bool) {
 	before, after := c.pairs[i].before, c.pairs[i].after
 	changed := capture.Differences(before, after)
 	shown := Crossing{
-		Packet:      fmt.Sprintf("%s, %d bytes, at the director's port of the switch", title, len(before.Data)),
+		Packet:      fmt.Sprintf("%s, %d bytes, before and after the director", title, len(before.Data)),
 		Before:      e.owner(before.From) + " > " + e.owner(before.To),
 		After:       e.owner(after.From) + " > " + e.owner(after.To),
 		Rest:        before.Rest(),
