@@ -64,7 +64,7 @@ type directorControl struct {
 	Now      uint32
 	LastDest uint32
 	Udp      uint32
-	Pad      uint32
+	Overflow uint32
 	Tcp      [16]uint32
 }
 
@@ -162,20 +162,21 @@ const (
 	directorOutcomeOUTCOME_FORWARD_MASQ_OUT     directorOutcome = 8
 	directorOutcomeOUTCOME_FORWARD_ICMP         directorOutcome = 9
 	directorOutcomeOUTCOME_FORWARD_FRAGMENT     directorOutcome = 10
-	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 11
-	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 12
-	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 13
-	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 14
-	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 15
-	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 16
-	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 17
-	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 18
-	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 19
-	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 20
-	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 21
-	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 22
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 23
-	directorOutcomeOUTCOMES                     directorOutcome = 24
+	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 11
+	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 12
+	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 13
+	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 14
+	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 15
+	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 16
+	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 17
+	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 18
+	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 19
+	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 20
+	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 21
+	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 22
+	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 23
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 24
+	directorOutcomeOUTCOMES                     directorOutcome = 25
 )
 
 type directorPool struct {
@@ -294,49 +295,50 @@ type directorTurn struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	directorMapAnswerRate      = "answer_rate"
-	directorMapBlocks          = "blocks"
-	directorMapBuckets         = "buckets"
-	directorMapConns           = "conns"
-	directorMapControls        = "controls"
-	directorMapDestConns       = "dest_conns"
-	directorMapDestRates       = "dest_rates"
-	directorMapDestStats       = "dest_stats"
-	directorMapDestZero        = "dest_zero"
-	directorMapDests           = "dests"
-	directorMapDevices         = "devices"
-	directorMapDirtyGroups     = "dirty_groups"
-	directorMapFragments       = "fragments"
-	directorMapIngressMacs     = "ingress_macs"
-	directorMapNeighbours      = "neighbours"
-	directorMapOutcomes        = "outcomes"
-	directorMapPool            = "pool"
-	directorMapScratches       = "scratches"
-	directorMapServiceCarried  = "service_carried"
-	directorMapServices        = "services"
-	directorMapStages          = "stages"
-	directorMapSweeps          = "sweeps"
-	directorMapTimers          = "timers"
-	directorMapVirtuals        = "virtuals"
-	directorProgAnswerError    = "answer_error"
-	directorProgAskNeighbour   = "ask_neighbour"
-	directorProgConnectServer  = "connect_server"
-	directorProgDroverXdp      = "drover_xdp"
-	directorProgFragment       = "fragment"
-	directorProgIcmp           = "icmp"
-	directorProgNewConn        = "new_conn"
-	directorProgSchedLeast     = "sched_least"
-	directorProgSchedTable     = "sched_table"
-	directorProgSchedWalk      = "sched_walk"
-	directorProgStartTimer     = "start_timer"
-	directorProgTurnTimer      = "turn_timer"
-	directorVarBucketMask      = "bucket_mask"
-	directorVarConnCapacity    = "conn_capacity"
-	directorVarHashSeed        = "hash_seed"
-	directorVarUnusedHead      = "unused_head"
-	directorVarUnusedLife      = "unused_life"
-	directorVarUnusedOutcome   = "unused_outcome"
-	directorVarUnusedScheduler = "unused_scheduler"
+	directorMapAnswerRate        = "answer_rate"
+	directorMapBlocks            = "blocks"
+	directorMapBuckets           = "buckets"
+	directorMapConns             = "conns"
+	directorMapControls          = "controls"
+	directorMapDestConns         = "dest_conns"
+	directorMapDestRates         = "dest_rates"
+	directorMapDestStats         = "dest_stats"
+	directorMapDestZero          = "dest_zero"
+	directorMapDests             = "dests"
+	directorMapDevices           = "devices"
+	directorMapDirtyGroups       = "dirty_groups"
+	directorMapFragments         = "fragments"
+	directorMapIngressMacs       = "ingress_macs"
+	directorMapNeighbours        = "neighbours"
+	directorMapOutcomes          = "outcomes"
+	directorMapPool              = "pool"
+	directorMapScratches         = "scratches"
+	directorMapServiceCarried    = "service_carried"
+	directorMapServices          = "services"
+	directorMapStages            = "stages"
+	directorMapSweeps            = "sweeps"
+	directorMapTimers            = "timers"
+	directorMapVirtuals          = "virtuals"
+	directorProgAnswerError      = "answer_error"
+	directorProgAskNeighbour     = "ask_neighbour"
+	directorProgConnectServer    = "connect_server"
+	directorProgDroverXdp        = "drover_xdp"
+	directorProgForwardStateless = "forward_stateless"
+	directorProgFragment         = "fragment"
+	directorProgIcmp             = "icmp"
+	directorProgNewConn          = "new_conn"
+	directorProgSchedLeast       = "sched_least"
+	directorProgSchedTable       = "sched_table"
+	directorProgSchedWalk        = "sched_walk"
+	directorProgStartTimer       = "start_timer"
+	directorProgTurnTimer        = "turn_timer"
+	directorVarBucketMask        = "bucket_mask"
+	directorVarConnCapacity      = "conn_capacity"
+	directorVarHashSeed          = "hash_seed"
+	directorVarUnusedHead        = "unused_head"
+	directorVarUnusedLife        = "unused_life"
+	directorVarUnusedOutcome     = "unused_outcome"
+	directorVarUnusedScheduler   = "unused_scheduler"
 )
 
 // loadDirector returns the embedded CollectionSpec for director.
@@ -381,18 +383,19 @@ type directorSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorProgramSpecs struct {
-	AnswerError   *ebpf.ProgramSpec `ebpf:"answer_error"`
-	AskNeighbour  *ebpf.ProgramSpec `ebpf:"ask_neighbour"`
-	ConnectServer *ebpf.ProgramSpec `ebpf:"connect_server"`
-	DroverXdp     *ebpf.ProgramSpec `ebpf:"drover_xdp"`
-	Fragment      *ebpf.ProgramSpec `ebpf:"fragment"`
-	Icmp          *ebpf.ProgramSpec `ebpf:"icmp"`
-	NewConn       *ebpf.ProgramSpec `ebpf:"new_conn"`
-	SchedLeast    *ebpf.ProgramSpec `ebpf:"sched_least"`
-	SchedTable    *ebpf.ProgramSpec `ebpf:"sched_table"`
-	SchedWalk     *ebpf.ProgramSpec `ebpf:"sched_walk"`
-	StartTimer    *ebpf.ProgramSpec `ebpf:"start_timer"`
-	TurnTimer     *ebpf.ProgramSpec `ebpf:"turn_timer"`
+	AnswerError      *ebpf.ProgramSpec `ebpf:"answer_error"`
+	AskNeighbour     *ebpf.ProgramSpec `ebpf:"ask_neighbour"`
+	ConnectServer    *ebpf.ProgramSpec `ebpf:"connect_server"`
+	DroverXdp        *ebpf.ProgramSpec `ebpf:"drover_xdp"`
+	ForwardStateless *ebpf.ProgramSpec `ebpf:"forward_stateless"`
+	Fragment         *ebpf.ProgramSpec `ebpf:"fragment"`
+	Icmp             *ebpf.ProgramSpec `ebpf:"icmp"`
+	NewConn          *ebpf.ProgramSpec `ebpf:"new_conn"`
+	SchedLeast       *ebpf.ProgramSpec `ebpf:"sched_least"`
+	SchedTable       *ebpf.ProgramSpec `ebpf:"sched_table"`
+	SchedWalk        *ebpf.ProgramSpec `ebpf:"sched_walk"`
+	StartTimer       *ebpf.ProgramSpec `ebpf:"start_timer"`
+	TurnTimer        *ebpf.ProgramSpec `ebpf:"turn_timer"`
 }
 
 // directorMapSpecs contains maps before they are loaded into the kernel.
@@ -530,18 +533,19 @@ type directorVariables struct {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorPrograms struct {
-	AnswerError   *ebpf.Program `ebpf:"answer_error"`
-	AskNeighbour  *ebpf.Program `ebpf:"ask_neighbour"`
-	ConnectServer *ebpf.Program `ebpf:"connect_server"`
-	DroverXdp     *ebpf.Program `ebpf:"drover_xdp"`
-	Fragment      *ebpf.Program `ebpf:"fragment"`
-	Icmp          *ebpf.Program `ebpf:"icmp"`
-	NewConn       *ebpf.Program `ebpf:"new_conn"`
-	SchedLeast    *ebpf.Program `ebpf:"sched_least"`
-	SchedTable    *ebpf.Program `ebpf:"sched_table"`
-	SchedWalk     *ebpf.Program `ebpf:"sched_walk"`
-	StartTimer    *ebpf.Program `ebpf:"start_timer"`
-	TurnTimer     *ebpf.Program `ebpf:"turn_timer"`
+	AnswerError      *ebpf.Program `ebpf:"answer_error"`
+	AskNeighbour     *ebpf.Program `ebpf:"ask_neighbour"`
+	ConnectServer    *ebpf.Program `ebpf:"connect_server"`
+	DroverXdp        *ebpf.Program `ebpf:"drover_xdp"`
+	ForwardStateless *ebpf.Program `ebpf:"forward_stateless"`
+	Fragment         *ebpf.Program `ebpf:"fragment"`
+	Icmp             *ebpf.Program `ebpf:"icmp"`
+	NewConn          *ebpf.Program `ebpf:"new_conn"`
+	SchedLeast       *ebpf.Program `ebpf:"sched_least"`
+	SchedTable       *ebpf.Program `ebpf:"sched_table"`
+	SchedWalk        *ebpf.Program `ebpf:"sched_walk"`
+	StartTimer       *ebpf.Program `ebpf:"start_timer"`
+	TurnTimer        *ebpf.Program `ebpf:"turn_timer"`
 }
 
 func (p *directorPrograms) Close() error {
@@ -550,6 +554,7 @@ func (p *directorPrograms) Close() error {
 		p.AskNeighbour,
 		p.ConnectServer,
 		p.DroverXdp,
+		p.ForwardStateless,
 		p.Fragment,
 		p.Icmp,
 		p.NewConn,

@@ -63,7 +63,7 @@ func sizedSpec(connections uint32) (*ebpf.CollectionSpec, error) {
 // stagePrograms are the programs behind enum stage, in its order.
 func stagePrograms(p *directorPrograms) []*ebpf.Program {
 	return []*ebpf.Program{
-		p.NewConn, p.SchedWalk, p.SchedLeast, p.SchedTable, p.ConnectServer,
+		p.NewConn, p.SchedWalk, p.SchedLeast, p.SchedTable, p.ConnectServer, p.ForwardStateless,
 		p.AnswerError, p.AskNeighbour, p.Icmp, p.Fragment,
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 var churn = flag.Duration("churn", time.Minute, "how long TestTableUnderChurn runs; 5 s with -short")
 
-// shortTimeouts end a connection within 10 to 30 turns of the timer.
+// shortTimeouts end a connection within 5 to 15 turns of the timer.
 func (r *rig) shortTimeouts() {
 	control := r.table.control.at(0)
 	control.Udp = 2
@@ -101,7 +101,7 @@ func TestTableUnderChurn(t *testing.T) {
 	if testing.Short() {
 		length = min(length, 5*time.Second)
 	}
-	r := newRig(t, 96)
+	r := newRig(t, 256)
 	r.shortTimeouts()
 	r.now = ^uint32(0) - 30_000 // the clock wraps under way
 	r.turn(0)
@@ -109,7 +109,9 @@ func TestTableUnderChurn(t *testing.T) {
 	for _, s := range crewServices() {
 		r.serve(s, "sh")
 		services = append(services, hashed(s))
+		r.greet(s)
 	}
+	r.expireAll()
 	seed := uint64(time.Now().UnixNano())
 	for end := time.Now().Add(length); time.Now().Before(end); seed++ {
 		until := time.Now().Add(min(time.Second, length))
@@ -126,7 +128,7 @@ func TestTableUnderChurn(t *testing.T) {
 				}
 			}
 			return nil
-		}, func() error { return r.pass(100) })
+		}, func() error { return r.pass(200) })
 		wrong := r.auditCounts()
 		r.expireAll()
 		if wrong = slices.Concat(wrong, r.auditCounts(), r.auditEmpty()); wrong != nil {

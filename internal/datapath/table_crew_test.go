@@ -88,15 +88,11 @@ func (w *worker) inject(ifindex int, frame []byte) (verdict uint32, out []byte, 
 	return verdict, options.DataOut, err
 }
 
-// client draws one of a few, so that both CPUs meet at the same connections.
+// client draws one of a few, so that both CPUs meet at the same connections. Which few moves on with the
+// time: those that are left alone run out, and some time later begin again.
 func (w *worker) client(family lvs.Family) netip.AddrPort {
-	addr := netip.AddrFrom4([4]byte{203, 0, 113, byte(1 + w.random.IntN(40))})
-	if family == lvs.IPv6 {
-		b := netip.MustParseAddr("2001:db8:1::").As16()
-		b[15] = byte(1 + w.random.IntN(40))
-		addr = netip.AddrFrom16(b)
-	}
-	return netip.AddrPortFrom(addr, uint16(1024+w.random.IntN(4)))
+	host := (time.Now().UnixMilli()/20 + w.random.Int64N(5)) % 40
+	return clientOf(family, byte(host), uint16(1024+w.random.IntN(4)))
 }
 
 // flags draws a packet of a client: all the ways of a connection to begin and end.
@@ -176,6 +172,26 @@ func (r *rig) pass(milliseconds uint32) error {
 		err = fmt.Errorf("turn the timer: code %d", int32(code))
 	}
 	return err
+}
+
+// greet sends a packet to every server of a service with source hashing. The next hop of a server is looked up
+// with its first packet, and one that another CPU has for it in that moment is lost.
+func (r *rig) greet(s crewService) {
+	r.t.Helper()
+	for host := range byte(40) {
+		r.follow(flow{s.key.Protocol, clientOf(s.key.Family, host, 1), s.key.Addr}, flagSYN)
+	}
+}
+
+// clientOf is one of 40 clients.
+func clientOf(family lvs.Family, host byte, port uint16) netip.AddrPort {
+	addr := netip.AddrFrom4([4]byte{203, 0, 113, 1 + host})
+	if family == lvs.IPv6 {
+		b := netip.MustParseAddr("2001:db8:1::").As16()
+		b[15] = 1 + host
+		addr = netip.AddrFrom16(b)
+	}
+	return netip.AddrPortFrom(addr, port)
 }
 
 // reply is the server's answer to a client of the service.

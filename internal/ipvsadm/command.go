@@ -38,7 +38,7 @@ func (c command) mode() Mode {
 	switch c {
 	case list, save:
 		return Read
-	case addService:
+	case addService, setTimeouts:
 		return Add
 	}
 	return Change

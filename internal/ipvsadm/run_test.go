@@ -29,7 +29,7 @@ func TestModes(t *testing.T) {
 		{command: "ipvsadm -a -t 192.0.2.1:80 -r 198.51.100.1", want: []Mode{Change}},
 		{command: "ipvsadm -C", want: []Mode{Change}},
 		{command: "ipvsadm -Z", want: []Mode{Change}},
-		{command: "ipvsadm --set 1 2 3", want: []Mode{Change}},
+		{command: "ipvsadm --set 1 2 3", want: []Mode{Add}},
 		{command: "ipvsadm -A -t 192.0.2.1"},
 		{command: "ipvsadm -h"},
 		{command: "ipvsadm -R", stdin: "\n-Q\n"},

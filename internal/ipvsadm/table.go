@@ -14,8 +14,8 @@ type Mode int
 // reading or changing an empty one.
 const (
 	Read   Mode = iota // list, save
-	Change             // edit, delete, zero, set timeouts, daemons
-	Add                // add a service
+	Change             // edit, delete, zero, daemons
+	Add                // add a service, set timeouts: what must be kept
 )
 
 // A Table holds the virtual services, their servers and their connections, with ip_vs's rules.

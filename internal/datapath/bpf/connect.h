@@ -201,10 +201,10 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (!serves(d, p))
 		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
 	index = take();
-	if (!index)
-		index = make_room(p->hash, now) ? take() : 0;
-	if (!index)
-		return finish(OUTCOME_DROP_TABLE_FULL, XDP_DROP);
+	if (!index) {
+		make_room(p->hash, now); /* an entry that rests now is free in a second */
+		return hand_on(ctx, STAGE_STATELESS);
+	}
 	c = conn_at(index);
 	if (!c)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
@@ -215,7 +215,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	position = publish_or_make_room(p->hash, word, now);
 	if (position < 0) {
 		WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
-		return finish(OUTCOME_DROP_BUCKET_FULL, XDP_DROP);
+		return hand_on(ctx, STAGE_STATELESS);
 	}
 	if (lost_to_rival(c, p, word, position) || !confirm(c, slot)) {
 		withdraw(c, p->hash, word);

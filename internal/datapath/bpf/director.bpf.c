@@ -9,6 +9,7 @@
 #include "parse.h"
 #include "relay_error.h"
 #include "schedule.h"
+#include "stateless.h"
 #include "sweep.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -127,11 +128,14 @@ int new_conn(struct xdp_md *ctx)
 	service = bpf_map_lookup_elem(&services, &key);
 	if (!service)
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
-	if (p->protocol == IPPROTO_TCP && (!(p->flags & PACKET_SYN) || p->flags & PACKET_RST))
-		return finish(OUTCOME_PASS_NO_CONN, XDP_PASS);
 	if (!is_for_us(ctx))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	s->service = *service;
+	if (p->protocol == IPPROTO_TCP && (!(p->flags & PACKET_SYN) || p->flags & PACKET_RST)) {
+		if (overflowed())
+			return hand_on(ctx, STAGE_STATELESS);
+		return finish(OUTCOME_PASS_NO_CONN, XDP_PASS);
+	}
 	switch (stage_of(service->scheduler)) {
 	case STAGE_WALK:
 		return hand_on(ctx, STAGE_WALK);
@@ -182,6 +186,18 @@ int connect_server(struct xdp_md *ctx)
 	struct scratch *s = scratch();
 
 	return s ? connect(ctx, s) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int forward_stateless(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	if (s->packet.event == EVENT_SYN || s->packet.protocol == IPPROTO_UDP)
+		note_overflow();
+	return stateless(ctx, s);
 }
 
 SEC("xdp.frags")

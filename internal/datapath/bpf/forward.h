@@ -161,8 +161,10 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 		return answer(ctx, p, ANSWER_TOO_BIG, mtu);
 	if (!decrement(ctx, p))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	if (forwarding != FORWARD_MASQ)
+	if (forwarding == FORWARD_ROUTE)
 		return send(ctx, hop, OUTCOME_FORWARD_ROUTE);
+	if (forwarding == FORWARD_STATELESS)
+		return send(ctx, hop, OUTCOME_FORWARD_STATELESS);
 	if (!translate(ctx, p, false, &d->addr, d->port))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	return send(ctx, hop, OUTCOME_FORWARD_MASQ_IN);

@@ -11,6 +11,7 @@ enum stage {
 	STAGE_LEAST,     /* lc, wlc, sed, nq */
 	STAGE_TABLE,     /* sh, dh */
 	STAGE_CONNECT,   /* a server was chosen */
+	STAGE_STATELESS, /* the table is full */
 	STAGE_ANSWER,    /* the packet becomes an ICMP error to its sender */
 	STAGE_ASK,       /* the packet becomes a question for a MAC */
 	STAGE_ICMP,      /* an ICMP packet came */

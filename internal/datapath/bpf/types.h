@@ -102,6 +102,7 @@ struct minima {
 #define FORWARD_MASQ 0
 #define FORWARD_TUNNEL 2
 #define FORWARD_ROUTE 3
+#define FORWARD_STATELESS 4 /* ours: ROUTE without an entry */
 
 /* Where to send a frame: destination MAC in the low 48 bits as they lie on the wire, row of devices
  * in the high 16. One aligned word, so that no reader sees half of it. 0: not known. */
@@ -254,7 +255,7 @@ struct control {
 	__u32 now;             /* ms of CLOCK_MONOTONIC, 32 bits of them */
 	__u32 last_dest;       /* the highest slot in use */
 	__u32 udp;             /* seconds */
-	__u32 pad;
+	__u32 overflow;        /* programs: clock, ms, when the table was last full; 0: never */
 	__u32 tcp[TCP_STATES]; /* seconds, by state */
 };
 

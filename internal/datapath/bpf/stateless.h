@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* When the table is full and nothing half-open can give way: new connections by direct routing go to a
+ * server by the hash of their addresses and ports, without an entry. So do their later packets, as
+ * long as the table is full and for a while after. A change of the list moves some of them; NAT cannot
+ * do without an entry. */
+#pragma once
+
+#include "connect.h"
+#include "schedule.h"
+
+#define OVERFLOW_TIME 60000 /* ms */
+#define STATELESS_TRIES 64
+
+/* overflowed tells whether connections without entries may be under way. */
+static __always_inline bool overflowed(void)
+{
+	struct control *c = control();
+	__u32 since = c ? READ(c->overflow) : 0;
+
+	return since && READ(c->now) - since < OVERFLOW_TIME;
+}
+
+static __always_inline void note_overflow(void)
+{
+	struct control *c = control();
+
+	if (c)
+		WRITE(c->overflow, READ(c->now) ?: 1);
+}
+
+/* pick_by_hash gives the first server from the hash's place on that takes connections. */
+static __always_inline __u32 pick_by_hash(const struct service *s, __u64 hash)
+{
+	struct block_head *head = block_head(s);
+	__u32 i;
+
+	if (!head || !READ(head->servers))
+		return NO_SERVER;
+	i = (hash >> 32) % READ(head->servers);
+	for (__u32 try = 0; try < STATELESS_TRIES; try++, i++) {
+		__u64 e = element(s->block + 1, i % (READ(head->servers) ?: 1));
+
+		if (ELEMENT_WEIGHT(e))
+			return ELEMENT_SLOT(e);
+	}
+	return NO_SERVER;
+}
+
+static __always_inline int stateless(struct xdp_md *ctx, struct scratch *s)
+{
+	const struct packet *p = &s->packet;
+	__u32 slot = pick_by_hash(&s->service, p->hash);
+	struct dest *d = dest_at(slot);
+
+	if (!slot || !d || !serves(d, p) || d->forwarding != FORWARD_ROUTE)
+		return finish(OUTCOME_DROP_TABLE_FULL, XDP_DROP);
+	count_in(slot, p->length);
+	return to_server(ctx, p, d, FORWARD_STATELESS, now_ms());
+}
