@@ -99,7 +99,9 @@ func (rows deviceIndexes) of(index uint32) (row uint32, ok bool) {
 
 func newDevice(device netlink.Link, mode string) (directorDevice, error) {
 	attrs := device.Attrs()
-	d := directorDevice{Ifindex: uint32(attrs.Index), Mac: macWord(attrs.HardwareAddr)}
+	d := directorDevice{
+		Ifindex: uint32(attrs.Index), Mac: macWord(attrs.HardwareAddr), Mtu: uint32(attrs.MTU),
+	}
 	// On veth XDP_TX arrives only where the peer has an XDP program too; a redirect always does.
 	if device.Type() != "veth" {
 		d.Flags |= deviceTX

@@ -76,7 +76,7 @@ type directorDest struct {
 		Word    uint64
 		Refresh uint32
 		Mtu     uint16
-		Pad     uint16
+		Via     uint16
 	}
 	Port       uint16
 	Forwarding uint8
@@ -106,7 +106,7 @@ type directorDevice struct {
 	Flags   uint32
 	Mac     uint64
 	Addr4   uint32
-	Pad     uint32
+	Mtu     uint32
 	Addr6   directorAddr
 }
 

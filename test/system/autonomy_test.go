@@ -2,8 +2,6 @@ package system
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,12 +62,7 @@ func TestNoProcess(t *testing.T) {
 // netnsExec runs drover on the director as an administrator would who has no lab.
 func (c *cluster) netnsExec(line string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), limit)
-	defer cancel()
-	args := append([]string{"netns", "exec", c.Namespace(lab.Director), program}, strings.Fields(line)...)
-	if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
-		c.t.Fatalf("%s: %v: %s", line, err, out)
-	}
+	ip(c.t, "netns exec "+c.Namespace(lab.Director)+" "+program+" "+line)
 }
 
 // connections are the lines of ipvsadm -Lnc.
@@ -102,17 +95,33 @@ func (c *cluster) wantNoProcess() {
 }
 
 // TestNamespaceMadeAgain deletes the director's namespace without unloading, and makes one of the same
-// name. It runs alone, because any other load would collect the old folder too.
+// name: by hand, and then with a whole lab around it. It runs alone, because any other load would
+// collect the old folder too.
 func TestNamespaceMadeAgain(t *testing.T) {
 	c := newCluster(t, lab.Config{Family: lab.V4})
 	c.balance(lab.V4, lab.Servers...)
 	check(t, "servers", lab.Servers, c.servers(lab.V4, 3))
-	old := strconv.FormatUint(c.status().Namespace, 10)
-	c.run(lab.Client, "ip netns del "+c.Namespace(lab.Director))
+	old := c.pinFolder()
+	name := c.Namespace(lab.Director)
+	ip(t, "netns del "+name)
+	ip(t, "netns add "+name)
+	check(t, "connections", []string{}, c.connections())
+	check(t, "services", "", c.ipvsadm("-Sn"))
+	if out, err := c.try(lab.Director, "drover datapath status"); err == nil || !strings.Contains(err.Error(), "not loaded") {
+		t.Errorf("status of the new namespace: %v, %s", err, out)
+	}
+	check(t, "folders before the load", []string{old}, pinFolders(t))
+	c.run(lab.Director, "ip link add eth0 type veth peer name peer")
+	c.run(lab.Director, "drover datapath load --interface eth0")
+	check(t, "folders after the load", []string{c.pinFolder()}, pinFolders(t))
+	if states, err := filepath.Glob(filepath.Join(runFolder, "state", "*")); err != nil || len(states) != 1 {
+		t.Errorf("saved settings %q, %v; want those of the new namespace alone", states, err)
+	}
+	c.run(lab.Director, "drover datapath unload")
+	ip(t, "netns del "+name)
 	if err := c.Down(); err != nil {
 		t.Fatal(err)
 	}
-	check(t, "folders left by the deleted namespace", []string{filepath.Join(runFolder, "bpf", old)}, pinFolders(t))
 
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -120,18 +129,29 @@ func TestNamespaceMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c = &cluster{Lab: again, t: t} // the first one's clean-up takes it down, by its name
-	check(t, "connections", []string{}, c.connections())
-	check(t, "services", "", c.ipvsadm("-Sn"))
-	if out, err := c.try(lab.Director, "drover datapath status"); err == nil || !strings.Contains(err.Error(), "not loaded") {
-		t.Errorf("status of the new namespace: %v, %s", err, out)
-	}
+	t.Cleanup(func() {
+		if err := again.Down(); err != nil {
+			t.Error(err)
+		}
+	})
+	c = &cluster{Lab: again, t: t}
 	c.balance(lab.V4, "rs2", "rs3")
-	check(t, "servers in the new namespace", []string{"rs2", "rs3"}, c.servers(lab.V4, 4))
-	own := filepath.Join(runFolder, "bpf", strconv.FormatUint(c.status().Namespace, 10))
-	check(t, "folders after the load", []string{own}, pinFolders(t))
-	if _, err := os.Stat(filepath.Join(runFolder, "state", old+".json")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the saved settings of the deleted namespace: %v, want none", err)
+	check(t, "servers in the third namespace", []string{"rs2", "rs3"}, c.servers(lab.V4, 4))
+	t.Logf("%s, made again, begins without services, and its load collects the old folder", name)
+}
+
+// pinFolder is that of the director.
+func (c *cluster) pinFolder() string {
+	c.t.Helper()
+	return filepath.Join(runFolder, "bpf", strconv.FormatUint(c.status().Namespace, 10))
+}
+
+// ip runs ip on the machine, not in a node.
+func ip(t *testing.T, line string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v: %s", line, err, out)
 	}
-	t.Logf("a new namespace %s begins without services, and its load collects the old folder", c.Namespace(lab.Director))
 }

@@ -151,7 +151,7 @@ func sum(servers map[string]counts) counts {
 // pinFolders are the folders of data paths in the run folder, one for each network namespace.
 func pinFolders(t *testing.T) []string {
 	t.Helper()
-	folders, err := filepath.Glob(filepath.Join(runFolder, "bpf", "*"))
+	folders, err := filepath.Glob(filepath.Join(runFolder, "bpf", "[0-9]*"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,14 +20,13 @@ import (
 const stormTime = 6 * time.Second
 
 // TestKill kills commands that read and change the table at random moments, under load. The director
-// has no process that lasts, so these are all that can be killed.
+// has no process that lasts, so these are all that can be killed. It runs alone, as TestNextHops does.
 func TestKill(t *testing.T) {
 	for _, row := range []struct {
 		mode   lab.Mode
 		family lab.Family
 	}{{lab.DR, lab.V4}, {lab.NAT, lab.V6}} {
 		t.Run(fmt.Sprintf("%s %s", row.mode, row.family), func(t *testing.T) {
-			t.Parallel()
 			c := newCluster(t, lab.Config{Mode: row.mode, Family: row.family})
 			c.balance(row.family, lab.Servers...)
 			before := c.saved()

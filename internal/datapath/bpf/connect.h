@@ -15,7 +15,7 @@ static __always_inline __u64 client_hop(struct xdp_md *ctx)
 
 	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
 		return 0;
-	return mac_word(data + ETH_ALEN) | (__u64)device_row(ctx->ingress_ifindex) << 48;
+	return mac_word(data + ETH_ALEN) | (__u64)device_row(ctx->ingress_ifindex) << 48 | HOP_GUESS;
 }
 
 static __always_inline void fill(struct conn *c, const struct packet *p, const struct dest *d,
@@ -34,7 +34,7 @@ static __always_inline void fill(struct conn *c, const struct packet *p, const s
 	c->protocol = p->protocol;
 	c->family = p->family;
 	c->hop = 0;
-	c->hop_age = (now >> 6) - 0x8000; /* as old as can be */
+	c->hop_age = 0;
 	c->dest = slot;
 	c->seen = now;
 	WRITE(c->state, with_life(next_state(word, observation(p, false)), LIFE_NEW));

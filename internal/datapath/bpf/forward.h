@@ -50,16 +50,17 @@ static __always_inline int send(struct xdp_md *ctx, __u64 hop, enum outcome outc
 	return finish(outcome, bpf_redirect(d->ifindex, 0));
 }
 
-/* too_big tells whether the packet must be answered instead of sent. A device in generic mode sees
- * packets that are cut to size only later. */
-static __always_inline bool too_big(const struct packet *p, __u64 hop, __u32 mtu)
+/* mtu_for gives the MTU that a packet must be answered with instead of being sent; 0: it fits. A device
+ * in generic mode sees packets that are cut to size only later. */
+static __always_inline __u32 mtu_for(const struct packet *p, __u64 hop, __u32 mtu)
 {
-	struct device *d;
+	struct device *d = device_at(HOP_DEVICE(hop));
 
-	if (!mtu || p->length <= mtu)
-		return false;
-	d = device_at(HOP_DEVICE(hop));
-	return !d || !(d->flags & DEVICE_GENERIC);
+	if (!d || d->flags & DEVICE_GENERIC)
+		return 0;
+	if (!mtu)
+		mtu = READ(d->mtu);
+	return mtu && p->length > mtu ? mtu : 0;
 }
 
 /* unresolved ends a packet whose next hop is not known. It is never passed to the host: the VIP is
@@ -157,7 +158,8 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 	r = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);
-	if (too_big(p, hop, mtu))
+	mtu = mtu_for(p, hop, mtu);
+	if (mtu)
 		return answer(ctx, p, ANSWER_TOO_BIG, mtu);
 	if (!decrement(ctx, p))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
@@ -176,12 +178,16 @@ static __always_inline int to_client(struct xdp_md *ctx, const struct packet *p,
 {
 	enum resolved r;
 	__u64 hop;
+	__u32 mtu;
 
 	if (p->hops <= 1)
 		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
 	r = resolve_client(ctx, c, now, &hop);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);
+	mtu = mtu_for(p, hop, 0);
+	if (mtu)
+		return answer(ctx, p, ANSWER_TOO_BIG, mtu);
 	if (!decrement(ctx, p) || !translate(ctx, p, true, &c->vaddr, c->vport))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	return send(ctx, hop, OUTCOME_FORWARD_MASQ_OUT);

@@ -71,12 +71,21 @@ static __always_inline long route(struct xdp_md *ctx, const union addr *to, __u8
 struct way {
 	__u64 word; /* the hop; before, the one that was in use, or 0 */
 	__u32 mtu;  /* 0: not known */
-	__u32 family;
+	__u16 via;  /* as in struct hop; before, of the hop that was in use */
+	__u16 family;
 };
 
+static __always_inline __u16 fold_next_hop(const struct bpf_fib_lookup *fib, __u16 family)
+{
+	const __u32 *v6 = fib->ipv6_dst;
+	__u32 sum = family == FAMILY_V4 ? fib->ipv4_dst : v6[0] ^ v6[1] ^ v6[2] ^ v6[3];
+
+	return (__u16)(sum ^ sum >> 16) ?: 1;
+}
+
 /* heard gives the MAC that XDP itself learned for a next hop that the kernel has no entry for, or
- * says that it must be asked for. A MAC that is in use already is believed for a while: a flush or a
- * link flap takes the kernel's entry away, not the neighbour. */
+ * says that it must be asked for. A MAC that is in use already for the same next hop is believed for a
+ * while: a flush or a link flap takes the kernel's entry away, not the neighbour. */
 static __always_inline enum resolved heard(const struct bpf_fib_lookup *fib, __u32 row, __u32 now,
 					   struct way *way)
 {
@@ -118,6 +127,7 @@ __noinline int look_up(struct xdp_md *ctx, const union addr *to, __u32 now, stru
 	struct bpf_fib_lookup fib = {};
 	struct device *d;
 	__u32 row;
+	__u16 via;
 	long code;
 
 	if (!to || !way)
@@ -130,9 +140,15 @@ __noinline int look_up(struct xdp_md *ctx, const union addr *to, __u32 now, stru
 	d = device_at(row);
 	if (!row || !d)
 		return HOP_NO_ROUTE;
+	via = fold_next_hop(&fib, way->family);
+	if (way->via && way->via != via)
+		way->word = 0; /* the MAC of another gateway */
+	way->via = via;
 	if (code == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return heard(&fib, row, now, way);
 	way->mtu = fib.mtu_result;
+	if (!READ(d->mtu))
+		WRITE(d->mtu, way->mtu);
 	if (READ(d->mac) != mac_word(fib.smac))
 		WRITE(d->mac, mac_word(fib.smac));
 	way->word = mac_word(fib.dmac) | (__u64)row << 48;
@@ -143,12 +159,14 @@ __noinline int look_up(struct xdp_md *ctx, const union addr *to, __u32 now, stru
 static __noinline enum resolved refresh(struct xdp_md *ctx, struct hop *h, const union addr *to,
 					__u32 family, __u32 now)
 {
-	struct way way = { .word = READ(h->word), .family = family };
+	struct way way = { .word = READ(h->word), .via = READ(h->via), .family = family };
 	enum resolved r = look_up(ctx, to, now, &way);
 
 	if (r == HOP_FOUND) {
 		if (READ(h->word) != way.word)
 			WRITE(h->word, way.word);
+		if (READ(h->via) != way.via)
+			WRITE(h->via, way.via);
 		if (way.mtu)
 			WRITE(h->mtu, way.mtu > 0xffff ? 0xffff : way.mtu);
 		return HOP_FOUND;
@@ -182,16 +200,20 @@ static __always_inline enum resolved resolve_dest(struct xdp_md *ctx, struct des
 }
 
 /* resolve_client gives the hop to a connection's client, kept in the connection itself: clients on
- * the segment have as many hops as there are clients. */
+ * the segment have as many hops as there are clients. The first one is a guess, the way that the
+ * client's packet came: it is believed where the kernel has no neighbour entry. */
 static __always_inline enum resolved resolve_client(struct xdp_md *ctx, struct conn *c, __u32 now,
 						    __u64 *word)
 {
 	__u16 age = (__u16)(now >> 6) - READ(c->hop_age);
-	struct way way = { .word = READ(c->hop), .family = c->family };
+	__u64 kept = READ(c->hop);
+	struct way way = { .family = c->family };
 	enum resolved r;
 
-	*word = way.word;
-	if (*word && age < HOP_REFRESH / 64)
+	*word = kept & ~HOP_GUESS;
+	if (kept & HOP_GUESS)
+		way.word = *word;
+	else if (kept && age < HOP_REFRESH / 64)
 		return HOP_FOUND;
 	r = look_up(ctx, &c->client, now, &way);
 	if (r == HOP_FOUND) {
@@ -199,6 +221,5 @@ static __always_inline enum resolved resolve_client(struct xdp_md *ctx, struct c
 		WRITE(c->hop, way.word);
 		WRITE(c->hop_age, (__u16)(now >> 6));
 	}
-	/* As with servers: what was known stays in use while the kernel has no entry. */
 	return r == HOP_NO_NEIGHBOUR && *word ? HOP_FOUND : r;
 }

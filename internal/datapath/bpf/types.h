@@ -108,13 +108,14 @@ struct minima {
  * in the high 16. One aligned word, so that no reader sees half of it. 0: not known. */
 #define HOP_DEVICE(word) ((__u32)((word) >> 48))
 #define HOP_MAC 0xffffffffffffull
+#define HOP_GUESS (1ull << 63) /* of a client's hop: not looked up yet */
 #define MAX_DEVICES 64
 
 struct hop {
 	__u64 word;
 	__u32 refresh; /* clock, ms, when the route is asked for again */
 	__u16 mtu;     /* IP bytes; 0: not known */
-	__u16 pad;
+	__u16 via;     /* whose MAC it is: the next hop's address, folded; 0: not known */
 };
 
 /* A real server of one service, or one that was deleted and still has connections: the trash, where
@@ -156,7 +157,7 @@ struct device {
 	__u32 flags;
 	__u64 mac;         /* low 48 bits, as on the wire */
 	__be32 addr4;      /* sender of ARP requests; 0: an ARP probe (RFC 5227) */
-	__u32 pad;
+	__u32 mtu;         /* IP bytes; 0: not known */
 	union addr addr6;  /* link-local sender of neighbour solicitations; 0: none */
 };
 
