@@ -86,7 +86,9 @@ func programRows(programs []datapath.ProgramStatus) [][]cell {
 			runs = cell{text: "-", style: faint, right: true} // not counted: kernel.bpf_stats_enabled is 0
 		}
 		rows = append(rows, []cell{
-			{text: program.Name}, {text: strconv.FormatUint(uint64(program.ID), 10), right: true}, {text: program.Tag},
+			{text: program.Name},
+			{text: strconv.FormatUint(uint64(program.ID), 10), right: true},
+			{text: program.Tag},
 			number(uint64(program.VerifiedInstructions)), runs,
 		})
 	}
@@ -97,7 +99,9 @@ func mapRows(maps []datapath.MapStatus) [][]cell {
 	rows := [][]cell{header("name", "type", "#entries", "#capacity", "#memory")}
 	for _, m := range maps {
 		rows = append(rows, []cell{
-			{text: m.Name}, {text: m.Type}, number(uint64(m.Entries)), number(uint64(m.MaxEntries)),
+			{text: m.Name},
+			{text: m.Type},
+			number(uint64(m.Entries)), number(uint64(m.MaxEntries)),
 			{text: bytesText(m.Bytes), right: true},
 		})
 	}

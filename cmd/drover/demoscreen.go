@@ -159,7 +159,8 @@ func (s *demoScreen) answers(a demo.Answers) {
 	rows := [][]cell{header("server", "#weight", "#answers")}
 	for _, share := range a.Servers {
 		rows = append(rows, []cell{
-			{text: share.Server}, number(uint64(share.Weight)), number(uint64(share.Answers)),
+			{text: share.Server},
+			number(uint64(share.Weight)), number(uint64(share.Answers)),
 			{text: strings.Repeat("■", share.Answers), style: green},
 		})
 	}

@@ -36,7 +36,7 @@ func interfaceOfLink(name string) string {
 
 // attachment is one pinned link, as the kernel has it now.
 type attachment struct {
-	Interface        // Index 0 and no Mode if the interface has been deleted
+	Interface        // Index 0 and no Mode if the interface is gone
 	program   uint32 // id
 	pin       string
 }
@@ -56,11 +56,16 @@ func (f folder) attachments() ([]attachment, error) {
 		a := attachment{Interface{Name: interfaceOfLink(filepath.Base(pin)), Index: index}, program, pin}
 		if index != 0 {
 			device, err := netlink.LinkByIndex(index)
-			if err != nil {
+			var moved netlink.LinkNotFoundError // to another namespace: as good as deleted
+			switch {
+			case errors.As(err, &moved):
+				a.Index = 0
+			case err != nil:
 				return nil, fmt.Errorf("look up interface %d (%s): %w", index, a.Name, err)
+			default:
+				a.Name = device.Attrs().Name // it may have been renamed
+				a.Mode = xdpMode(device)
 			}
-			a.Name = device.Attrs().Name // it may have been renamed
-			a.Mode = xdpMode(device)
 		}
 		all = append(all, a)
 	}
@@ -137,14 +142,21 @@ func attachOne(program *ebpf.Program, to Interface, generic bool, pin string) (w
 	l, err := attachXDP(program, to.Index, flags)
 	if err != nil && !generic && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EPERM) {
 		native := err
-		warning = fmt.Sprintf("%s: the driver refuses native XDP (%v), so generic mode is used: "+
-			"each packet is first copied into a socket buffer, which is several times slower", to.Name, native)
+		generic = true
+		warning = fmt.Sprintf("%s: the driver refuses native XDP (%v), so generic mode is used: ", to.Name, native)
 		if l, err = attachXDP(program, to.Index, link.XDPGenericMode); err != nil {
 			err = fmt.Errorf("native: %w; generic: %w", native, err)
 		}
 	}
 	if err != nil {
 		return "", fmt.Errorf("attach to %s: %w", to.Name, err)
+	}
+	if generic && warning == "" {
+		warning = to.Name + ": generic mode, as asked for: "
+	}
+	if generic {
+		warning += fmt.Sprintf("each packet is first copied into a socket buffer, which is several times slower, "+
+			"and frames that the kernel joins can't be forwarded (ethtool -K %s gro off)", to.Name)
 	}
 	defer l.Close() // the pin keeps it; without a pin this detaches
 	if err := l.Pin(pin); err != nil {

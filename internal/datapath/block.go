@@ -165,6 +165,7 @@ func (t *Table) writeBlock(words []uint64) (uint32, error) {
 	if !ok {
 		return 0, lvs.ErrMemory
 	}
+	t.control.at(0).NextChunk = t.chunks.next
 	for i := range n {
 		copy(t.blocks.at(block + i).Word[:], words[i*chunkWords:])
 	}

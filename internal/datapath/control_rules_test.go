@@ -45,8 +45,8 @@ func negative(d *lvs.Destination)  { d.Weight = -1 }
 func inverted(d *lvs.Destination)  { d.Upper, d.Lower = 1, 2 }
 func limited(d *lvs.Destination)   { d.Upper = 5 }
 
-// unsupported is any lvs.UnsupportedError.
-var unsupported = errors.New("unsupported")
+// errUnsupported is any lvs.UnsupportedError.
+var errUnsupported = errors.New("unsupported")
 
 // TestRules: what is refused, with which of the errors when there are several reasons, as ip_vs does; and
 // nothing changes by it.
@@ -72,16 +72,16 @@ func TestRules(t *testing.T) {
 		{"unknown scheduler", c.AddService(with(ruleNoKey, "random")), lvs.ErrNoScheduler},
 		{"unknown engine", c.AddService(with(ruleNoKey, "rr", engine("ftp"))), lvs.ErrNoScheduler},
 		{"unknown scheduler, unsupported flag", c.AddService(with(ruleNoKey, "random", persistent)), lvs.ErrNoScheduler},
-		{"scheduler to come", c.AddService(with(ruleNoKey, "mh")), unsupported},
-		{"persistence", c.AddService(with(ruleNoKey, "rr", persistent)), unsupported},
-		{"engine", c.AddService(with(ruleNoKey, "rr", engine("sip"))), unsupported},
-		{"one packet", c.AddService(with(ruleNoKey, "rr", onePacket)), unsupported},
-		{"firewall mark", c.AddService(with(marked, "rr")), unsupported},
-		{"SCTP", c.AddService(with(sctp, "rr")), unsupported},
+		{"scheduler to come", c.AddService(with(ruleNoKey, "mh")), errUnsupported},
+		{"persistence", c.AddService(with(ruleNoKey, "rr", persistent)), errUnsupported},
+		{"engine", c.AddService(with(ruleNoKey, "rr", engine("sip"))), errUnsupported},
+		{"one packet", c.AddService(with(ruleNoKey, "rr", onePacket)), errUnsupported},
+		{"firewall mark", c.AddService(with(marked, "rr")), errUnsupported},
+		{"SCTP", c.AddService(with(sctp, "rr")), errUnsupported},
 		{"edit no service", c.EditService(with(ruleNoKey, "rr")), lvs.ErrNoService},
 		{"... to an unknown scheduler", c.EditService(with(ruleNoKey, "random")), lvs.ErrNoService},
 		{"edit to an unknown scheduler", c.EditService(with(ruleKey, "random")), lvs.ErrNoScheduler},
-		{"edit to persistence", c.EditService(with(ruleKey, "rr", persistent)), unsupported},
+		{"edit to persistence", c.EditService(with(ruleKey, "rr", persistent)), errUnsupported},
 		{"delete no service", c.DeleteService(ruleNoKey), lvs.ErrNoService},
 		{"delete a mark", c.DeleteService(marked), lvs.ErrNoService},
 		{"zero no service", c.Zero(&ruleNoKey), lvs.ErrNoService},
@@ -102,19 +102,19 @@ func TestRules(t *testing.T) {
 		{"link-local", c.AddDestination(ruleKey6, at("[fe80::1]:80")), lvs.ErrInvalidDestination},
 		{"of the other family", c.AddDestination(ruleKey, at("[2001:db8:3::10]:80")), lvs.ErrInvalidDestination},
 		{"... and of negative weight", c.AddDestination(ruleKey6, at("198.51.100.11:80", negative)), lvs.ErrInvalidDestination},
-		{"tunnel", c.AddDestination(ruleKey, at("198.51.100.11:80", tunnelled)), unsupported},
-		{"threshold", c.AddDestination(ruleKey, at("198.51.100.11:80", limited)), unsupported},
+		{"tunnel", c.AddDestination(ruleKey, at("198.51.100.11:80", tunnelled)), errUnsupported},
+		{"threshold", c.AddDestination(ruleKey, at("198.51.100.11:80", limited)), errUnsupported},
 		{"edit a server of no service", c.EditDestination(ruleNoKey, at("198.51.100.10:80")), lvs.ErrServiceNotDefined},
 		{"edit no server", c.EditDestination(ruleKey, at("198.51.100.11:80")), lvs.ErrNoDestination},
 		{"... of another port", c.EditDestination(ruleKey, at("198.51.100.10:81")), lvs.ErrNoDestination},
 		{"... to -x below -y", c.EditDestination(ruleKey, at("198.51.100.11:80", inverted)), lvs.ErrRange},
 		{"edit to negative weight", c.EditDestination(ruleKey, at("198.51.100.10:80", negative)), lvs.ErrRange},
-		{"edit to a tunnel", c.EditDestination(ruleKey, at("198.51.100.10:80", tunnelled)), unsupported},
+		{"edit to a tunnel", c.EditDestination(ruleKey, at("198.51.100.10:80", tunnelled)), errUnsupported},
 		{"delete a server of no service", c.DeleteDestination(ruleNoKey, ruleServer), lvs.ErrServiceNotDefined},
 		{"delete no server", c.DeleteDestination(ruleKey, netip.MustParseAddrPort("198.51.100.11:80")), lvs.ErrNoDestination},
 	} {
 		var u *lvs.UnsupportedError
-		if ok := errors.Is(test.err, test.want) || test.want == unsupported && errors.As(test.err, &u); !ok { //nolint:errorlint // a mark
+		if ok := errors.Is(test.err, test.want) || test.want == errUnsupported && errors.As(test.err, &u); !ok { //nolint:errorlint // a mark
 			t.Errorf("%s: %v, want %v", test.name, test.err, test.want)
 		}
 	}

@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -14,25 +13,6 @@ const (
 	destUsed      = 1
 	destAvailable = 2
 )
-
-// trashTime is how long a deleted server without connections stays in the trash, in seconds, as in
-// ip_vs (IP_VS_DEST_TRASH_PERIOD).
-const trashTime = 120
-
-// trashKey names a deleted server: it is found again only for the same service, address and port.
-type trashKey struct {
-	service directorServiceKey
-	addr    directorAddr
-	port    uint16
-}
-
-func trashKeyOf(d *directorDest) trashKey {
-	return trashKey{
-		service: directorServiceKey{Addr: d.Vaddr, Port: d.Vport, Protocol: d.Protocol, Family: d.Family},
-		addr:    d.Addr,
-		port:    d.Port,
-	}
-}
 
 // destination gives one server, with its counters as just summed up.
 func (t *Table) destination(slot uint32, counted directorStats) lvs.Destination {
@@ -50,8 +30,12 @@ func (t *Table) destination(slot uint32, counted directorStats) lvs.Destination 
 	}
 }
 
-// checkDestination refuses what ip_vs would refuse of a server that is already there or not.
-func checkDestination(d lvs.Destination) error {
+// checkDestination refuses what ip_vs would refuse of a server that is already there or not. Only a tunnel
+// leads from one address family to the other.
+func checkDestination(key directorServiceKey, d lvs.Destination) error {
+	if uint8(lvs.FamilyOf(d.Addr.Addr())) != key.Family && d.Forwarding != lvs.Tunnel {
+		return lvs.ErrInvalidDestination
+	}
 	if d.Weight < 0 || d.Lower > d.Upper {
 		return lvs.ErrRange
 	}
@@ -119,7 +103,7 @@ func (t *Table) AddDestination(k lvs.ServiceKey, d lvs.Destination) error {
 	if err != nil {
 		return err
 	}
-	if err := checkDestination(d); err != nil {
+	if err := checkDestination(key, d); err != nil {
 		return err
 	}
 	if _, there := t.slotOf(s, d.Addr); there {
@@ -143,13 +127,15 @@ func (t *Table) AddDestination(k lvs.ServiceKey, d lvs.Destination) error {
 	if err != nil {
 		return err
 	}
-	if err := t.joins(slot, s.Id); err != nil {
+	before, err := t.sumDest(slot)
+	if err != nil {
 		return err
 	}
 	if err := t.swapList(key, s, slices.Insert(list, 0, slot), false); err != nil {
 		t.discard(slot)
-		return errors.Join(err, t.leaves(slot, s.Id))
+		return err
 	}
+	t.carry(s.Id, directorStats{}.minus(before))
 	return t.hosts.keep(row)
 }
 
@@ -167,16 +153,16 @@ func (t *Table) place(d directorDest) (uint32, error) {
 	if err := t.takeStock(); err != nil {
 		return 0, err
 	}
-	if slot, found := t.trash[trashKeyOf(&d)]; found {
+	t.emptyTrash()
+	if slot, found := t.trash.slots[trashKeyOf(&d)]; found {
 		before := t.dests.at(slot).Service
-		delete(t.trash, trashKeyOf(&d))
+		delete(t.trash.slots, trashKeyOf(&d))
 		t.write(slot, d)
 		if before == d.Service {
 			return slot, nil
 		}
 		return slot, t.zeroDest(slot)
 	}
-	t.emptyTrash()
 	slot, ok := t.slots.take(1)
 	if !ok {
 		return 0, lvs.ErrMemory
@@ -194,42 +180,30 @@ func (t *Table) write(slot uint32, d directorDest) {
 	row.Forwarding, row.Weight, row.Service, row.Flags = d.Forwarding, d.Weight, d.Service, d.Flags
 }
 
-// discard puts a server into the trash.
-func (t *Table) discard(slot uint32) {
-	d := t.dests.at(slot)
-	d.Removed = monotonicSeconds()
-	d.Flags = destUsed
-	t.trash[trashKeyOf(d)] = slot
-}
-
-// emptyTrash frees the slots of servers that are gone for good.
-func (t *Table) emptyTrash() {
-	now := monotonicSeconds()
-	for key, slot := range t.trash {
-		d := t.dests.at(slot)
-		if atomic.LoadUint64(&t.destConns.at(slot).Word) == 0 && now-d.Removed >= trashTime {
-			*d = directorDest{}
-			t.slots.free(slot, 1)
-			delete(t.trash, key)
-		}
-	}
-}
-
 // EditDestination changes forwarding and weight. Connections keep the way that they began with.
 func (t *Table) EditDestination(k lvs.ServiceKey, to lvs.Destination) error {
-	key, s, slot, err := t.findBoth(k, to.Addr)
+	key, s, err := t.findForServer(k)
 	if err != nil {
 		return err
 	}
-	if err := checkDestination(to); err != nil {
+	if err := checkDestination(key, to); err != nil {
 		return err
+	}
+	slot, ok := t.slotOf(s, to.Addr)
+	if !ok {
+		return lvs.ErrNoDestination
 	}
 	if err := checkSupported(to); err != nil {
 		return err
 	}
 	d := t.dests.at(slot)
+	forwarding, weight := d.Forwarding, d.Weight
 	d.Forwarding, d.Weight = uint8(to.Forwarding), uint32(to.Weight)
-	return t.swapList(key, s, slotsOf(t.list(s.Block)), false)
+	if err := t.swapList(key, s, slotsOf(t.list(s.Block)), false); err != nil {
+		d.Forwarding, d.Weight = forwarding, weight
+		return err
+	}
+	return nil
 }
 
 // DeleteDestination takes a server out of its service's list, into the trash.
@@ -243,9 +217,11 @@ func (t *Table) DeleteDestination(k lvs.ServiceKey, addr netip.AddrPort) error {
 		return err
 	}
 	t.discard(slot)
-	if err := t.leaves(slot, s.Id); err != nil {
+	counted, err := t.sumDest(slot)
+	if err != nil {
 		return err
 	}
+	t.carry(s.Id, counted)
 	return t.hosts.forget(*t.dests.at(slot), t.available)
 }
 

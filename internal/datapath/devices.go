@@ -44,6 +44,9 @@ func (f folder) describeDevices(maps *directorMaps) error {
 	if err != nil {
 		return err
 	}
+	if err := rows.freeGone(maps); err != nil {
+		return err
+	}
 	for _, i := range attached {
 		device, err := netlink.LinkByIndex(i.Index)
 		if err != nil {
@@ -82,6 +85,29 @@ func deviceRows(maps *directorMaps) (deviceIndexes, error) {
 		rows[row] = d.Ifindex
 	}
 	return rows, nil
+}
+
+// freeGone frees the rows of interfaces that no longer exist: programs take one for each that a route
+// leads to. A next hop that still names the row is looked up again within HOP_REFRESH.
+func (rows deviceIndexes) freeGone(maps *directorMaps) error {
+	devices, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the interfaces: %w", err)
+	}
+	exists := map[uint32]bool{0: true}
+	for _, device := range devices {
+		exists[uint32(device.Attrs().Index)] = true
+	}
+	for row, index := range rows {
+		if exists[index] {
+			continue
+		}
+		if err := maps.Devices.Put(uint32(row), directorDevice{}); err != nil {
+			return fmt.Errorf("free a device: %w", err)
+		}
+		rows[row] = 0
+	}
+	return nil
 }
 
 // of gives the row of an interface, a free one if it has none. Row 0 is nobody's.

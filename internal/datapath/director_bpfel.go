@@ -60,12 +60,14 @@ type directorConn struct {
 }
 
 type directorControl struct {
-	_        structs.HostLayout
-	Now      uint32
-	LastDest uint32
-	Udp      uint32
-	Overflow uint32
-	Tcp      [16]uint32
+	_         structs.HostLayout
+	Now       uint32
+	LastDest  uint32
+	Udp       uint32
+	Overflow  uint32
+	Tcp       [16]uint32
+	NextChunk uint32
+	Pad       uint32
 }
 
 type directorDest struct {
@@ -232,11 +234,13 @@ type directorScratch struct {
 		Hash        uint64
 	}
 	Service  directorService
+	_        [4]byte
+	Vip      directorAddr
+	State    uint64
 	Slot     uint32
 	Answer   uint32
 	Mtu      uint32
 	Fragment uint32
-	_        [4]byte
 	Ask      directorNeighbourKey
 }
 

@@ -52,8 +52,10 @@ func TestChooseInterfaces(t *testing.T) {
 		{name: "named before environment", named: []string{"mac0", "mac0"}, env: "v6", want: []string{"mac0"}},
 		{name: "unknown", named: []string{"v4", "nosuch0"}, err: `interface "nosuch0" does not exist`},
 		{name: "unknown in environment", env: "nosuch0", err: `interface "nosuch0" does not exist`},
-		{name: "name too long", named: []string{"an-impossible-interface-name"},
-			err: `interface "an-impossible-interface-name" does not exist`},
+		{
+			name: "name too long", named: []string{"an-impossible-interface-name"},
+			err: `interface "an-impossible-interface-name" does not exist`,
+		},
 	}
 	for _, test := range tests {
 		// No subtest: it would run on another thread, in another namespace.

@@ -120,8 +120,25 @@ func (f folder) loadAll(o Options, interfaces []Interface) (warnings []string, e
 	return warnings, f.pinAll(objects)
 }
 
+// sameCapacity refuses another capacity than that of the table which is there; 0 asks for none.
+func (f folder) sameCapacity(connections uint32) error {
+	maps, err := f.openMaps()
+	if err != nil {
+		return err
+	}
+	defer maps.Close() //nolint:errcheck // pinned
+	if is := capacity(maps.Conns); connections != 0 && connections != is {
+		return fmt.Errorf("the data path is loaded with a table of %d connections: "+
+			"to change that, unload it first, which ends all connections", is)
+	}
+	return nil
+}
+
 // loadMore attaches a loaded data path to the interfaces that were named.
 func (f folder) loadMore(o Options, interfaces []Interface) (*Loaded, error) {
+	if err := f.sameCapacity(o.Connections); err != nil {
+		return nil, err
+	}
 	if len(o.Interfaces) == 0 {
 		return f.loaded(nil, true)
 	}
@@ -216,7 +233,10 @@ func Open(change bool) (*Table, error) {
 func (f folder) open(change bool) (_ *Table, err error) {
 	var unlock func()
 	if change {
-		if unlock, err = f.lock(); err != nil {
+		if unlock, err = f.lock(); errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrNotLoaded // unloaded meanwhile
+		}
+		if err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -230,7 +250,9 @@ func (f folder) open(change bool) (_ *Table, err error) {
 		return nil, err
 	}
 	if change {
-		if err := f.describeDevices(maps); err != nil {
+		// Both may have been changed behind our back since the load.
+		_, forwardingErr := f.enableForwarding()
+		if err := errors.Join(forwardingErr, f.describeDevices(maps)); err != nil {
 			return nil, errors.Join(err, maps.Close())
 		}
 	}

@@ -15,7 +15,7 @@ import (
 func (f family) answer(t *testing.T, about ipPacket, kind icmpError) icmpError {
 	t.Helper()
 	kind.source, kind.destination = about.destination, about.source
-	kind.from, kind.to = about.to.Addr(), about.from.Addr()
+	kind.from, kind.to = f.vip, about.from.Addr()
 	kind.hops = 64
 	quoted := f.quoted
 	if len(about.packet(t)) < f.header+quoted {
@@ -102,6 +102,28 @@ func TestTooBig(t *testing.T) {
 				r.wants(name+", a byte more", r.front, in.frame(t), xdpRedirect, f.answer(t, in, kind).frame(t))
 			})
 		}
+	})
+}
+
+// TestReplyTooBig: a reply that the client's side cannot take is answered to the server; a redirect of
+// it would be lost without a word.
+func TestReplyTooBig(t *testing.T) {
+	const mtu = 1400
+	r := newScene(t)
+	must(t, netlink.LinkSetMTU(device(t, frontName), mtu))
+	r.each(t, func(t *testing.T, f family, p lvs.Protocol) {
+		r.receive(r.front, f.request(p, masqPort).frame(t))
+		fits := f.reply(p)
+		fits.payload = nil
+		fits.payload = pattern(mtu - len(fits.packet(t)))
+		r.wants("fits", r.back, fits.frame(t), xdpRedirect, f.toClient(fits).frame(t))
+		in := fits
+		in.payload = pattern(len(fits.payload) + 1)
+		kind := f.tooBig
+		kind.mtu = mtu
+		r.counted(map[string]uint64{"answer too_big": 1}, func() {
+			r.wants("a byte more", r.back, in.frame(t), xdpRedirect, f.answer(t, in, kind).frame(t))
+		})
 	})
 }
 

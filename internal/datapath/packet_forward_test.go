@@ -8,7 +8,7 @@ import (
 	"drover/internal/lvs"
 )
 
-// Rows of what a packet may be like; its way is the same.
+// shapes are what a packet may be like. Its way is the same.
 var shapes = []struct {
 	name  string
 	shape func(s ipPacket) ipPacket
@@ -24,7 +24,7 @@ var shapes = []struct {
 	{"last hop but one", func(s ipPacket) ipPacket { s.hops = 2; return s }},
 	{"most hops", func(s ipPacket) ipPacket { s.hops = 255; return s }},
 	{"may be fragmented", func(s ipPacket) ipPacket { s.mayFragment = true; return s }},
-	{"lowest client port", func(s ipPacket) ipPacket { s.payload = []byte{0, 0}; return s }},
+	{"two bytes of zero", func(s ipPacket) ipPacket { s.payload = []byte{0, 0}; return s }},
 }
 
 func TestForwardToServer(t *testing.T) {
@@ -58,8 +58,10 @@ func TestReplyOfDirectRoute(t *testing.T) {
 	r.each(t, func(t *testing.T, f family, p lvs.Protocol) {
 		r.receive(r.front, f.request(p, routePort).frame(t))
 		in := f.reply(p)
-		in.from = netip.AddrPortFrom(f.vip, routePort)
-		r.passes("from the VIP", r.back, in.frame(t))
+		for name, from := range map[string]netip.Addr{"from the VIP": f.vip, "from the server": f.server} {
+			in.from = netip.AddrPortFrom(from, routePort)
+			r.passes(name, r.back, in.frame(t))
+		}
 	})
 }
 

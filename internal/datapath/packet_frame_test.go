@@ -181,6 +181,7 @@ func serialized(t testing.TB, parts ...gopacket.SerializableLayer) []byte {
 	return buffer.Bytes()
 }
 
+// check is must for whoever has no *testing.T.
 func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -27,9 +27,6 @@ var kernelFeatures = []feature{
 	{"BPF timers", "expiry of connections", func() error {
 		return features.HaveProgramHelper(ebpf.Syscall, asm.FnTimerInit)
 	}},
-	{"bpf_loop", "sweeps over the connection table", func() error {
-		return features.HaveProgramHelper(ebpf.XDP, asm.FnLoop)
-	}},
 	{"bpf_fib_lookup", "next hops", func() error {
 		return features.HaveProgramHelper(ebpf.XDP, asm.FnFibLookup)
 	}},

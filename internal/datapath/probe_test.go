@@ -33,10 +33,16 @@ func TestProbeFeatures(t *testing.T) {
 			{"B", "b", answer(nil)},
 			{"C", "c", answer(fmt.Errorf("load: %w", ebpf.ErrNotSupported))},
 		}, "the kernel lacks A (needed for a); Linux 6.1 has it\nthe kernel lacks C (needed for c); Linux 6.1 has it"},
-		{"no answer", []feature{{"A", "a", answer(unix.ENOMEM)}},
-			"probe the kernel for A (needed for a): cannot allocate memory"},
-		{"not allowed", []feature{{"A", "a", answer(ebpf.ErrNotSupported)}, {"B", "b", answer(unix.EPERM)}},
-			"Permission denied (you must be root): the kernel does not let this process use B"},
+		{
+			"no answer",
+			[]feature{{"A", "a", answer(unix.ENOMEM)}},
+			"probe the kernel for A (needed for a): cannot allocate memory",
+		},
+		{
+			"not allowed",
+			[]feature{{"A", "a", answer(ebpf.ErrNotSupported)}, {"B", "b", answer(unix.EPERM)}},
+			"Permission denied (you must be root): the kernel does not let this process use B",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ type twin struct {
 	service lvs.Service
 	model   schedule.Scheduler
 	servers []schedule.Server // in the order that the scheduler walks, the newest first
-	added   int               // addresses used so far; no server comes back from the trash
+	added   int               // addresses used so far: no server comes back from the trash
 	open    []flow
 	ports   uint16
 
@@ -68,7 +68,7 @@ func (w *twin) check(t fatal, err error) {
 	}
 }
 
-// address is that of the n-th server that was ever added: 250 hosts, and then other ports of theirs.
+// address is that of the n-th server that was ever added: 149 hosts, and then other ports of theirs.
 func (w *twin) address(n int) netip.AddrPort {
 	host := realServer(n%149-98, w.service.Family) // .2 to .150
 	return netip.AddrPortFrom(host.Addr(), uint16(8000+n/149))
@@ -201,6 +201,8 @@ func TestScheduleAsModelled(t *testing.T) {
 	serial := uint32(0)
 	for _, name := range schedule.Names() {
 		rapid.Check(t, func(t *rapid.T) {
+			r.expireAll() // also after a check that failed
+			r.emptyTrash()
 			serial++
 			w := newTwin(r, t, serial, name)
 			// Small lists are drawn more often than large ones.
@@ -214,8 +216,6 @@ func TestScheduleAsModelled(t *testing.T) {
 			if err := r.table.DeleteService(w.service.ServiceKey); err != nil {
 				t.Fatal(err)
 			}
-			r.expireAll()
-			r.emptyTrash()
 		})
 	}
 }

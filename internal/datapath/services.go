@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -33,6 +32,9 @@ func (t *Table) Services() ([]lvs.ServiceState, error) {
 	states := make([]lvs.ServiceState, 0, len(rows))
 	for _, r := range rows {
 		state, err := t.state(r.key, r.value)
+		if errors.Is(err, lvs.ErrNoService) {
+			continue // deleted meanwhile
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +69,23 @@ func (t *Table) find(k lvs.ServiceKey) (directorServiceKey, directorService, err
 	return key, s, nil
 }
 
+// state reads a service's servers. A reader holds no lock: if the list was swapped while it was read, its
+// chunks may have been used for another, and it is read again.
 func (t *Table) state(key directorServiceKey, s directorService) (lvs.ServiceState, error) {
+	for {
+		state, err := t.stateOf(key, s)
+		if err != nil {
+			return state, err
+		}
+		_, now, err := t.find(keyFrom(key))
+		if err != nil || now.Block == s.Block && now.Id == s.Id {
+			return state, err
+		}
+		s = now
+	}
+}
+
+func (t *Table) stateOf(key directorServiceKey, s directorService) (lvs.ServiceState, error) {
 	state := lvs.ServiceState{Service: lvs.Service{
 		ServiceKey: keyFrom(key),
 		Scheduler:  schedulerName(s.Scheduler),
@@ -205,7 +223,7 @@ func (t *Table) swapList(key directorServiceKey, s directorService, slots []uint
 		t.chunks.free(block, t.head(block).Chunks)
 		return err
 	}
-	atomic.StoreUint64(t.dirty.at(s.Id), ^uint64(0)) // the new list has no minima yet
+	t.lookAnew(s.Id) // the new list has no minima yet
 	t.chunks.free(old, oldChunks)
 	return nil
 }
@@ -233,11 +251,7 @@ func (t *Table) DeleteService(k lvs.ServiceKey) error {
 	for _, e := range t.list(s.Block) {
 		t.discard(e.slot())
 	}
-	for _, slot := range t.trash {
-		if d := t.dests.at(slot); d.Service == s.Id {
-			d.Service = 0
-		}
-	}
+	t.disown(s.Id)
 	t.chunks.free(s.Block, t.head(s.Block).Chunks)
 	t.ids.free(s.Id, 1)
 	return t.countVirtual(key.Addr, -1)
@@ -270,7 +284,11 @@ func (t *Table) countVirtual(vip directorAddr, change int) error {
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("look up VIP: %w", err)
 	}
-	if n = uint32(int(n) + change); n == 0 {
+	return t.setVirtual(vip, uint32(int(n)+change))
+}
+
+func (t *Table) setVirtual(vip directorAddr, n uint32) (err error) {
+	if n == 0 {
 		err = t.maps.Virtuals.Delete(vip)
 	} else {
 		err = t.maps.Virtuals.Put(vip, n)

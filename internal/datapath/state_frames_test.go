@@ -27,9 +27,6 @@ type flow struct {
 	from, to netip.AddrPort
 }
 
-// reply is the direction back.
-func (f flow) reply() flow { return flow{protocol: f.protocol, from: f.to, to: f.from} }
-
 // transportOffset is where the TCP or UDP header begins.
 func transportOffset(f lvs.Family) int {
 	if f == lvs.IPv4 {

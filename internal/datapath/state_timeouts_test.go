@@ -47,8 +47,13 @@ func TestSetTimeouts(t *testing.T) {
 		{"established", tcp, []byte{flagSYN, flagACK}, flagACK, lvs.Timeouts{TCP: 5 * time.Second}, [2]time.Duration{900, 5}},
 		{"fin wait", tcp, []byte{flagSYN, flagACK, flagFIN}, flagACK, lvs.Timeouts{TCPFin: 7 * time.Second}, [2]time.Duration{120, 7}},
 		{"udp", udp, []byte{0}, 0, lvs.Timeouts{UDP: 9 * time.Second}, [2]time.Duration{300, 9}},
-		{"other states stay", tcp, []byte{flagSYN}, flagSYN, lvs.Timeouts{TCP: time.Second, TCPFin: time.Second, UDP: time.Second},
-			[2]time.Duration{60, 60}},
+		{
+			"other states stay", tcp,
+			[]byte{flagSYN},
+			flagSYN,
+			lvs.Timeouts{TCP: time.Second, TCPFin: time.Second, UDP: time.Second},
+			[2]time.Duration{60, 60},
+		},
 	} {
 		r.expireAll()
 		must(t, r.table.SetTimeouts(lvs.DefaultTimeouts))
@@ -87,10 +92,18 @@ func TestTimeoutsKept(t *testing.T) {
 	}{
 		{"nothing", lvs.Timeouts{}, nil, lvs.DefaultTimeouts},
 		{"one", lvs.Timeouts{TCPFin: 30 * time.Second}, nil, lvs.Timeouts{TCP: 900 * time.Second, TCPFin: 30 * time.Second, UDP: 300 * time.Second}},
-		{"all", lvs.Timeouts{TCP: 1 * time.Second, TCPFin: 2 * time.Second, UDP: 3 * time.Second}, nil,
-			lvs.Timeouts{TCP: 1 * time.Second, TCPFin: 2 * time.Second, UDP: 3 * time.Second}},
-		{"too long", lvs.Timeouts{TCP: 60 * time.Second, UDP: (maxTimeout + 1) * time.Second}, lvs.ErrInvalidDestination,
-			lvs.Timeouts{TCP: 1 * time.Second, TCPFin: 2 * time.Second, UDP: 3 * time.Second}},
+		{
+			"all",
+			lvs.Timeouts{TCP: 1 * time.Second, TCPFin: 2 * time.Second, UDP: 3 * time.Second},
+			nil,
+			lvs.Timeouts{TCP: 1 * time.Second, TCPFin: 2 * time.Second, UDP: 3 * time.Second},
+		},
+		{
+			"too long",
+			lvs.Timeouts{TCP: 60 * time.Second, UDP: (maxTimeout + 1) * time.Second},
+			lvs.ErrInvalidDestination,
+			lvs.Timeouts{TCP: 1 * time.Second, TCPFin: 2 * time.Second, UDP: 3 * time.Second},
+		},
 	}
 	for _, step := range steps {
 		if err := r.table.SetTimeouts(step.set); !errors.Is(err, step.err) {

@@ -73,18 +73,10 @@ func (t *Table) zeroDest(slot uint32) (err error) {
 	return err
 }
 
-// joins takes what a server has counted before out of its service's counters, and leaves puts what it
-// has counted since back in, when it goes.
-func (t *Table) joins(slot, service uint32) error {
-	counted, err := t.sumDest(slot)
-	*t.carried.at(service) = t.carried.at(service).minus(counted)
-	return err
-}
-
-func (t *Table) leaves(slot, service uint32) error {
-	counted, err := t.sumDest(slot)
-	*t.carried.at(service) = t.carried.at(service).plus(counted)
-	return err
+// carry adds to what a service's counters have beside its servers': what a server had counted before it
+// came goes out, and what one has counted that goes stays in.
+func (t *Table) carry(service uint32, more directorStats) {
+	*t.carried.at(service) = t.carried.at(service).plus(more)
 }
 
 // Zero sets the counters of a service and its servers to zero, or with nil those of all.
@@ -116,9 +108,7 @@ func (t *Table) zeroService(s directorService) error {
 		if err := t.zeroDest(e.slot()); err != nil {
 			return err
 		}
-		if err := t.joins(e.slot(), s.Id); err != nil {
-			return err
-		}
+		t.carry(s.Id, directorStats{}.minus(*t.destZero.at(e.slot())))
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package datapath
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,8 +31,8 @@ type Table struct {
 
 	// What is given out, found by looking through the maps when the first change is made.
 	chunks, slots, ids *runs
-	trash              map[trashKey]uint32 // slots of deleted servers
-	created            uint32              // the last service's order of creation
+	trash              trash
+	created            uint32 // the last service's order of creation
 
 	// hosts keeps the kernel's neighbour entries of real servers; tests without a network have none.
 	hosts hostNetwork
@@ -96,7 +98,7 @@ func (t *Table) Close() error {
 // Size is the number of buckets of the connection table.
 func (t *Table) Size() (int, error) { return int(t.maps.Buckets.MaxEntries()), nil }
 
-// takeStock finds out what is given out, once.
+// takeStock finds out what is given out, once, and repairs what a killed command left.
 func (t *Table) takeStock() error {
 	if t.chunks != nil {
 		return nil
@@ -107,6 +109,7 @@ func (t *Table) takeStock() error {
 	for _, r := range []*runs{chunks, slots, ids} {
 		r.mark(0, 1) // 0 is nobody's
 	}
+	listed, vips := map[uint32]bool{}, map[directorAddr]uint32{}
 	var key directorServiceKey
 	var s directorService
 	all := t.maps.Services.Iterate()
@@ -114,11 +117,16 @@ func (t *Table) takeStock() error {
 		ids.mark(s.Id, 1)
 		chunks.mark(s.Block, t.head(s.Block).Chunks)
 		t.created = max(t.created, s.Created)
+		t.lookAnew(s.Id) // the list may have been swapped in without it
+		vips[key.Addr]++
+		for _, e := range t.list(s.Block) {
+			listed[e.slot()] = true
+		}
 	}
 	if err := all.Err(); err != nil {
 		return fmt.Errorf("read the services: %w", err)
 	}
-	t.trash = map[trashKey]uint32{}
+	t.trash = newTrash()
 	for i := range t.dests.elements {
 		d := &t.dests.elements[i]
 		if d.Flags&destUsed == 0 {
@@ -126,10 +134,18 @@ func (t *Table) takeStock() error {
 		}
 		slots.mark(uint32(i), 1)
 		if d.Flags&destAvailable == 0 {
-			t.trash[trashKeyOf(d)] = uint32(i)
+			t.trash.add(uint32(i), d)
 		}
 	}
-	t.chunks, t.slots, t.ids = chunks, slots, ids
+	slices.SortFunc(t.trash.order, func(a, b uint32) int {
+		return cmp.Compare(t.dests.at(a).Removed, t.dests.at(b).Removed)
+	})
+	t.ids = ids
+	if err := t.repair(listed, vips); err != nil {
+		return err
+	}
+	chunks.next = t.control.at(0).NextChunk
+	t.chunks, t.slots = chunks, slots
 	return nil
 }
 

@@ -25,7 +25,7 @@ func (r *rig) expireAll() {
 
 // emptyTrash lets the time of the trash pass for those deleted servers that have no connections.
 func (r *rig) emptyTrash() {
-	for _, slot := range r.table.trash {
+	for _, slot := range r.table.trash.slots {
 		r.table.dests.at(slot).Removed -= trashTime
 	}
 	r.table.emptyTrash()

@@ -137,8 +137,10 @@ func readConnections(t *testing.T, listing string) []lvs.Connection {
 			Destination: netip.MustParseAddrPort(destination),
 			Expires:     time.Duration(minutes*60+seconds)*time.Second + 900*time.Millisecond,
 		}
-		c.State = map[string]lvs.State{"ASSURED": 1, "ESTABLISHED": lvs.StateEstablished,
-			"SYN_RECV": lvs.StateSynRecv, "TIME_WAIT": lvs.StateTimeWait}[state]
+		c.State = map[string]lvs.State{
+			"ASSURED": 1, "ESTABLISHED": lvs.StateEstablished,
+			"SYN_RECV": lvs.StateSynRecv, "TIME_WAIT": lvs.StateTimeWait,
+		}[state]
 		c.Template = state == "ASSURED"
 		all = append(all, c)
 	}

@@ -42,14 +42,22 @@ func TestConnections(t *testing.T) {
 	addr := netip.MustParseAddrPort
 	table := newFake()
 	table.connections = []lvs.Connection{
-		{Protocol: lvs.UDP, Client: addr("203.0.113.9:4000"), Virtual: addr("192.0.2.1:53"),
-			Destination: addr("198.51.100.1:53"), Expires: 299_999 * time.Millisecond},
-		{Client: addr("203.0.113.0:0"), Virtual: addr("0.0.0.7:0"), Destination: addr("198.51.100.1:0"),
-			Template: true, State: 1, Expires: 100 * time.Hour},
-		{Protocol: lvs.UDP, Client: addr("203.0.113.9:0"), Virtual: addr("192.0.2.1:5060"),
-			Destination: addr("198.51.100.1:5060"), Template: true, PEName: "sip", PEData: "id@client"},
-		{Protocol: lvs.TCP, Client: addr("127.0.0.1:80"), Virtual: addr("192.0.2.1:443"),
-			Destination: addr("[2001:db8::1]:8080"), State: lvs.StateClose, Expires: time.Second},
+		{
+			Protocol: lvs.UDP, Client: addr("203.0.113.9:4000"), Virtual: addr("192.0.2.1:53"),
+			Destination: addr("198.51.100.1:53"), Expires: 299_999 * time.Millisecond,
+		},
+		{
+			Client: addr("203.0.113.0:0"), Virtual: addr("0.0.0.7:0"), Destination: addr("198.51.100.1:0"),
+			Template: true, State: 1, Expires: 100 * time.Hour,
+		},
+		{
+			Protocol: lvs.UDP, Client: addr("203.0.113.9:0"), Virtual: addr("192.0.2.1:5060"),
+			Destination: addr("198.51.100.1:5060"), Template: true, PEName: "sip", PEData: "id@client",
+		},
+		{
+			Protocol: lvs.TCP, Client: addr("127.0.0.1:80"), Virtual: addr("192.0.2.1:443"),
+			Destination: addr("[2001:db8::1]:8080"), State: lvs.StateClose, Expires: time.Second,
+		},
 	}
 	for _, row := range []struct {
 		args []string

@@ -74,8 +74,10 @@ func TestOpenFails(t *testing.T) {
 	}{
 		{errBroken, result{Stderr: "Can't initialize ipvs: broken\n", Status: 2}},
 		{lvs.ErrPermission, result{Stderr: "Can't initialize ipvs: Permission denied (you must be root)\n", Status: 2}},
-		{&lvs.UnsupportedError{What: "this kernel"},
-			result{Stderr: "Drover's data path does not support this kernel yet\n", Status: 2}},
+		{
+			&lvs.UnsupportedError{What: "this kernel"},
+			result{Stderr: "Drover's data path does not support this kernel yet\n", Status: 2},
+		},
 	} {
 		var stdout, stderr bytes.Buffer
 		env := Env{Stdout: &stdout, Stderr: &stderr, Open: func(Mode) (Table, error) { return nil, row.err }}
@@ -122,11 +124,15 @@ func TestScripts(t *testing.T) {
 		{"/usr/sbin/ipvsadm-save", "word -n", "", result{Stdout: "-A -t 127.0.0.1:80 -s rr\n"}},
 		{"ipvsadm-save", "-x", "", result{Stderr: saveUsage, Status: 1}},
 		{"ipvsadm-restore", "", "#-A -t 192.0.2.9:80\n-A -t 192.0.2.8:80\n-Sn", result{Stdout: "-A -t 192.0.2.8:80 -s wlc\n"}},
-		{"ipvsadm-restore", "", "nonsense\n",
-			result{Stderr: "Try `ipvsadm -h' or 'ipvsadm --help' for more information.\n", Status: 255}},
+		{
+			"ipvsadm-restore", "", "nonsense\n",
+			result{Stderr: "Try `ipvsadm -h' or 'ipvsadm --help' for more information.\n", Status: 255},
+		},
 		{"ipvsadm-save", "-n", "", result{}}, // the failed restore cleared the table before
-		{"/sbin/ipvsadm", "-q", "",
-			result{Stderr: "Try `/sbin/ipvsadm -h' or '/sbin/ipvsadm --help' for more information.\n", Status: 255}},
+		{
+			"/sbin/ipvsadm", "-q", "",
+			result{Stderr: "Try `/sbin/ipvsadm -h' or '/sbin/ipvsadm --help' for more information.\n", Status: 255},
+		},
 	} {
 		got := run(table, goldenHosts, row.stdin, row.name, strings.Fields(row.args)...)
 		if diff := cmp.Diff(row.want, got); diff != "" {

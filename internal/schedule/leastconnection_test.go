@@ -19,20 +19,41 @@ func TestLeastConnection(t *testing.T) {
 	}{
 		{"none", nil, map[string]int{"lc": -1, "wlc": -1, "sed": -1, "nq": -1}},
 		{"none usable", []Server{full, busy(0, 0, 0)}, map[string]int{"lc": -1, "wlc": -1, "sed": -1, "nq": -1}},
-		{"unusable ones first", []Server{full, busy(0, 0, 0), busy(1, 9, 0)},
-			map[string]int{"lc": 2, "wlc": 2, "sed": 2, "nq": 2}},
-		{"ties", []Server{busy(2, 2, 0), busy(1, 1, 0), busy(3, 2, 0)},
-			map[string]int{"lc": 1, "wlc": 2, "sed": 2, "nq": 2}},
-		{"equal ratios", []Server{busy(1, 1, 0), busy(2, 2, 0)},
-			map[string]int{"lc": 0, "wlc": 0, "sed": 1, "nq": 1}},
-		{"256 inactive ones weigh as one active", []Server{busy(1, 1, 0), busy(1, 0, 256), busy(1, 0, 257)},
-			map[string]int{"lc": 0, "wlc": 0, "sed": 1, "nq": 1}},
-		{"one inactive less", []Server{busy(1, 1, 0), busy(1, 0, 255)},
-			map[string]int{"lc": 1, "wlc": 1, "sed": 1, "nq": 1}},
-		{"a slow idle one behind", []Server{busy(9, 1, 0), busy(1, 0, 0)},
-			map[string]int{"lc": 1, "wlc": 1, "sed": 0, "nq": 1}},
-		{"large numbers", []Server{busy(1<<31-1, 1<<24-1, 0), busy(1<<31-1, 1<<24-2, 0)},
-			map[string]int{"lc": 1, "wlc": 1, "sed": 1, "nq": 1}},
+		{
+			"unusable ones first",
+			[]Server{full, busy(0, 0, 0), busy(1, 9, 0)},
+			map[string]int{"lc": 2, "wlc": 2, "sed": 2, "nq": 2},
+		},
+		{
+			"ties",
+			[]Server{busy(2, 2, 0), busy(1, 1, 0), busy(3, 2, 0)},
+			map[string]int{"lc": 1, "wlc": 2, "sed": 2, "nq": 2},
+		},
+		{
+			"equal ratios",
+			[]Server{busy(1, 1, 0), busy(2, 2, 0)},
+			map[string]int{"lc": 0, "wlc": 0, "sed": 1, "nq": 1},
+		},
+		{
+			"256 inactive ones weigh as one active",
+			[]Server{busy(1, 1, 0), busy(1, 0, 256), busy(1, 0, 257)},
+			map[string]int{"lc": 0, "wlc": 0, "sed": 1, "nq": 1},
+		},
+		{
+			"one inactive less",
+			[]Server{busy(1, 1, 0), busy(1, 0, 255)},
+			map[string]int{"lc": 1, "wlc": 1, "sed": 1, "nq": 1},
+		},
+		{
+			"a slow idle one behind",
+			[]Server{busy(9, 1, 0), busy(1, 0, 0)},
+			map[string]int{"lc": 1, "wlc": 1, "sed": 0, "nq": 1},
+		},
+		{
+			"large numbers",
+			[]Server{busy(1<<31-1, 1<<24-1, 0), busy(1<<31-1, 1<<24-2, 0)},
+			map[string]int{"lc": 1, "wlc": 1, "sed": 1, "nq": 1},
+		},
 	}
 	for _, test := range tests {
 		for scheduler, want := range test.want {

@@ -62,18 +62,26 @@ func TestRunsWithEdits(t *testing.T) {
 		weights string
 		steps   []string // a connect without answers takes the next line's
 	}{
-		{"sh-fallback, r2 edited to 0", "10.9.8.91:80 sh sh-fallback", "5,3,1,1",
-			[]string{"edit r2 0", "connect closed 10.1.1.1+40 19100:"}},
-		{"wrr, weight edited", "10.9.8.92:80 wrr", "5,3,1,1",
-			[]string{"connect" + closed, "edit r1 1", "connect" + closed}},
-		{"rr, server added", "10.9.8.93:80 rr", "1,1,1",
-			[]string{"connect" + closed, "add r4 1", "connect" + closed}},
+		{
+			"sh-fallback, r2 edited to 0", "10.9.8.91:80 sh sh-fallback", "5,3,1,1",
+			[]string{"edit r2 0", "connect closed 10.1.1.1+40 19100:"},
+		},
+		{
+			"wrr, weight edited", "10.9.8.92:80 wrr", "5,3,1,1",
+			[]string{"connect" + closed, "edit r1 1", "connect" + closed},
+		},
+		{
+			"rr, server added", "10.9.8.93:80 rr", "1,1,1",
+			[]string{"connect" + closed, "add r4 1", "connect" + closed},
+		},
 		{"lc, window", "10.9.8.94:80 lc", "5,3,1,1", []string{"connect" + window}},
 		{"wlc, window", "10.9.8.95:80 wlc", "5,3,1,1", []string{"connect" + window}},
 		{"sed, window", "10.9.8.96:80 sed", "5,3,1,1", []string{"connect" + window}},
 		{"nq, window", "10.9.8.97:80 nq", "5,3,1,1", []string{"connect" + window}},
-		{"rr, upper threshold", "10.9.8.100:80 rr", "",
-			[]string{"add r1 1 4", "add r2 1", "connect hold 10.1.0.2 20000:"}},
+		{
+			"rr, upper threshold", "10.9.8.100:80 rr", "",
+			[]string{"add r1 1 4", "add r2 1", "connect hold 10.1.0.2 20000:"},
+		},
 	}
 	for _, test := range tests {
 		steps := append([]string{"service " + test.service}, adds(test.weights)...)

@@ -28,8 +28,15 @@ func TestUnsupported(t *testing.T) {
 		name  string
 		known bool
 	}{
-		{"mh", true}, {"fo", true}, {"ovf", true}, {"lblc", true}, {"lblcr", true}, {"twos", true},
-		{"random", false}, {"RR", false}, {"", false},
+		{"mh", true},
+		{"fo", true},
+		{"ovf", true},
+		{"lblc", true},
+		{"lblcr", true},
+		{"twos", true},
+		{"random", false},
+		{"RR", false},
+		{"", false},
 	}
 	for _, test := range tests {
 		if s, ok := New(test.name, 0); ok || s != nil {

@@ -105,6 +105,12 @@ func TestNamespaceMadeAgain(t *testing.T) {
 	name := c.Namespace(lab.Director)
 	ip(t, "netns del "+name)
 	ip(t, "netns add "+name)
+	t.Cleanup(func() {
+		if _, err := os.Stat(filepath.Join("/run/netns", name)); err == nil { // the test ended early
+			_, _ = c.Exec(context.Background(), lab.Director, "drover", "datapath", "unload")
+			_ = exec.Command("ip", "netns", "del", name).Run()
+		}
+	})
 	check(t, "connections", []string{}, c.connections())
 	check(t, "services", "", c.ipvsadm("-Sn"))
 	if out, err := c.try(lab.Director, "drover datapath status"); err == nil || !strings.Contains(err.Error(), "not loaded") {

@@ -14,13 +14,17 @@ import (
 	"drover/internal/lab"
 )
 
-// A loop sends 100 requests a second through a VIP, each on a connection of its own and with a second
-// to be answered. A lost packet fails its request: TCP would send it again only after a second.
+// loopInterval lies between two requests of a loop: 100 a second.
+const loopInterval = 10 * time.Millisecond
+
+// How long a request of a loop may take. With strict a lost packet fails its request, because TCP sends
+// it again only after a second; with patient only a lost connection does.
 const (
-	loopInterval = 10 * time.Millisecond
-	loopTimeout  = time.Second
+	strict  = time.Second
+	patient = 5 * time.Second
 )
 
+// A loop sends requests through a VIP, each on a connection of its own.
 type loop struct {
 	url    string
 	client *http.Client
@@ -40,10 +44,10 @@ type failure struct {
 }
 
 // startLoop begins a loop, which ends with end, or with the test.
-func (c *cluster) startLoop(f lab.Family) *loop {
+func (c *cluster) startLoop(f lab.Family, timeout time.Duration) *loop {
 	ctx, stop := context.WithCancel(c.t.Context())
 	l := &loop{
-		url: c.url(f, "/"), client: c.client(loopTimeout),
+		url: c.url(f, "/"), client: c.client(timeout),
 		begin: time.Now(), stop: stop, ended: make(chan struct{}),
 	}
 	go l.run(ctx)
@@ -113,27 +117,19 @@ func (l *loop) end() report {
 	return report{l.requests, l.failures, lasted}
 }
 
-// failedSince counts the requests that were sent after a moment and have failed by now.
-func (l *loop) failedSince(moment time.Time) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for _, f := range l.failures {
-		if l.begin.Add(f.sent).After(moment) {
-			n++
-		}
-	}
-	return n
+// lost is the part of the loop's time whose requests failed. On a busy machine there are fewer of them.
+func (r report) lost() time.Duration {
+	return time.Duration(float64(r.lasted) * float64(len(r.failures)) / float64(max(1, r.requests)))
 }
 
 // within fails the test if the loop lost more than so much of its time, or did not really run.
-func (r report) within(t *testing.T, loss time.Duration) {
+func (r report) within(t *testing.T, most time.Duration) {
 	t.Helper()
-	if least := int(r.lasted / loopInterval * 9 / 10); r.requests < least {
+	if least := int(r.lasted / loopInterval / 4); r.requests < least {
 		t.Errorf("%d requests in %v, want %d: too few to judge by", r.requests, r.lasted, least)
 	}
-	if most := int(loss / loopInterval); len(r.failures) > most {
-		t.Errorf("%s; want %d failures at most", r, most)
+	if r.lost() > most {
+		t.Errorf("%s; want %v at most", r, most)
 		for _, f := range r.failures[:min(5, len(r.failures))] {
 			t.Errorf("sent at %v: %v", f.sent.Round(time.Millisecond), f.err)
 		}
@@ -146,6 +142,7 @@ func (r report) String() string {
 		return fmt.Sprintf("%d requests, none failed", r.requests)
 	}
 	first, last := r.failures[0], r.failures[len(r.failures)-1]
-	return fmt.Sprintf("%d requests, %d failed, sent within %v",
-		r.requests, len(r.failures), (last.sent - first.sent + loopInterval).Round(time.Millisecond))
+	return fmt.Sprintf("%d requests, %d failed, which is %v of the time; sent within %v",
+		r.requests, len(r.failures), r.lost().Round(time.Millisecond),
+		(last.sent - first.sent + loopInterval).Round(time.Millisecond))
 }

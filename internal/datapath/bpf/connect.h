@@ -18,7 +18,8 @@ static __always_inline __u64 client_hop(struct xdp_md *ctx)
 	return mac_word(data + ETH_ALEN) | (__u64)device_row(ctx->ingress_ifindex) << 48 | HOP_GUESS;
 }
 
-static __always_inline void fill(struct conn *c, const struct packet *p, const struct dest *d,
+/* fill gives the entry's state word. */
+static __always_inline __u64 fill(struct conn *c, const struct packet *p, const struct dest *d,
 				 __u32 slot, __u32 now)
 {
 	/* The generation goes on from the entry's last use. */
@@ -37,7 +38,9 @@ static __always_inline void fill(struct conn *c, const struct packet *p, const s
 	c->hop_age = 0;
 	c->dest = slot;
 	c->seen = now;
-	WRITE(c->state, with_life(next_state(word, observation(p, false)), LIFE_NEW));
+	word = with_life(next_state(word, observation(p, false)), LIFE_NEW);
+	WRITE(c->state, word);
+	return word;
 }
 
 /* The oldest half-open connection among the 16 slots of a home, or 0. Only from a client's slot:
@@ -128,21 +131,19 @@ static __always_inline bool lost_to_rival(const struct conn *mine, const struct 
 	return false;
 }
 
-/* withdraw takes back an entry that was never confirmed. */
-static __always_inline void withdraw(struct conn *c, __u64 hash, __u64 word)
+/* withdraw takes back an entry that was never confirmed. If a rival has killed it, the sweep may have it
+ * already, and it is not ours to write any more. */
+static __always_inline void withdraw(struct conn *c, __u64 state, __u64 hash, __u64 word)
 {
 	retract(hash, word);
-	WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
+	__sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_DEAD));
 }
 
 /* confirm makes the entry LIVE, and counts it at its server: from the very word that it swapped, as
  * the next packet may move it on at once. False if a rival killed the entry meanwhile. */
-static __always_inline bool confirm(struct conn *c, __u32 slot)
+static __always_inline bool confirm(struct conn *c, __u64 state, __u32 slot)
 {
-	__u64 state = READ(c->state);
-
-	if (STATE_LIFE(state) != LIFE_NEW ||
-	    __sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_LIVE)) != state)
+	if (__sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_LIVE)) != state)
 		return false;
 	count_conns(slot, state & STATE_FLAG_INACTIVE ? CONNS_INACTIVE : CONNS_ACTIVE);
 	return true;
@@ -193,7 +194,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	__u32 forwarding;
 	struct conn *c;
 	__u32 index;
-	__u64 word;
+	__u64 word, state;
 	int position;
 
 	if (!d)
@@ -208,7 +209,8 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	c = conn_at(index);
 	if (!c)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	fill(c, p, d, slot, now);
+	WRITE(s->state, fill(c, p, d, slot, now));
+	state = READ(s->state); /* not known to the verifier, which would follow each value */
 	if (d->forwarding == FORWARD_MASQ)
 		c->hop = client_hop(ctx);
 	word = slot_word(p->hash, index);
@@ -217,11 +219,11 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 		WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
 		return hand_on(ctx, STAGE_STATELESS);
 	}
-	if (lost_to_rival(c, p, word, position) || !confirm(c, slot)) {
-		withdraw(c, p->hash, word);
+	if (lost_to_rival(c, p, word, position) || !confirm(c, state, slot)) {
+		withdraw(c, state, p->hash, word);
 		return lost(ctx, p, now);
 	}
-	forwarding = STATE_FORWARD(READ(c->state));
+	forwarding = STATE_FORWARD(state);
 	if (forwarding == FORWARD_MASQ && !publish_reverse(c, d, index, now)) {
 		expire(index);
 		return finish(OUTCOME_DROP_BUCKET_FULL, XDP_DROP);

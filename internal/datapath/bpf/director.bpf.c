@@ -128,7 +128,7 @@ int new_conn(struct xdp_md *ctx)
 	service = bpf_map_lookup_elem(&services, &key);
 	if (!service)
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
-	if (!is_for_us(ctx))
+	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	s->service = *service;
 	if (p->protocol == IPPROTO_TCP && (!(p->flags & PACKET_SYN) || p->flags & PACKET_RST)) {
@@ -150,6 +150,7 @@ int new_conn(struct xdp_md *ctx)
 static __always_inline int chosen(struct xdp_md *ctx, struct scratch *s, __u32 slot)
 {
 	s->slot = slot;
+	s->vip = s->packet.destination;
 	s->answer = ANSWER_UNREACHABLE;
 	s->mtu = 0;
 	return slot ? hand_on(ctx, STAGE_CONNECT) : hand_on(ctx, STAGE_ANSWER);
@@ -209,7 +210,7 @@ int answer_error(struct xdp_md *ctx)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (!within_rate(now_ms()))
 		return finish(OUTCOME_DROP_RATE_LIMIT, XDP_DROP);
-	if (!make_error(ctx, s->packet.family, s->answer, s->mtu))
+	if (!make_error(ctx, s))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	return finish(answered(s->answer), bpf_redirect(ctx->ingress_ifindex, 0));
 }
@@ -270,7 +271,7 @@ int fragment(struct xdp_md *ctx)
 	f = bpf_map_lookup_elem(&fragments, &key);
 	if (!f && !is_virtual(&p->destination))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
-	if (!is_for_us(ctx))
+	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	return f ? later(ctx, p, f) : finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 }

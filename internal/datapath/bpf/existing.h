@@ -5,9 +5,28 @@
 #include "count.h"
 #include "forward.h"
 
+/* is_new_mac tells whether the frame's MAC is that of its interface all the same, changed since it was
+ * written down: the kernel gives it with the way back to the sender. */
+__noinline int is_new_mac(struct xdp_md *ctx, const union addr *sender, __u8 family)
+{
+	struct bpf_fib_lookup fib = {};
+	void *data = (void *)(long)ctx->data;
+	__u32 ifindex = ctx->ingress_ifindex;
+	__u64 *mac;
+
+	if (!sender || data + ETH_HLEN > (void *)(long)ctx->data_end)
+		return 0;
+	mac = bpf_map_lookup_elem(&ingress_macs, &ifindex);
+	if (!mac || route(ctx, sender, family, &fib) != BPF_FIB_LKUP_RET_SUCCESS ||
+	    fib.ifindex != ifindex || mac_word(fib.smac) != mac_word(data))
+		return 0;
+	WRITE(*mac, mac_word(fib.smac));
+	return 1;
+}
+
 /* is_for_us tells whether the frame's MAC is that of the interface it came by: on a segment that
  * floods, frames for other machines arrive too, and forwarding them would double them. */
-static __always_inline bool is_for_us(struct xdp_md *ctx)
+static __always_inline bool is_for_us(struct xdp_md *ctx, const struct packet *p)
 {
 	void *data = (void *)(long)ctx->data;
 	__u32 ifindex = ctx->ingress_ifindex;
@@ -16,7 +35,9 @@ static __always_inline bool is_for_us(struct xdp_md *ctx)
 	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
 		return false;
 	mac = bpf_map_lookup_elem(&ingress_macs, &ifindex);
-	return !mac || !*mac || *mac == mac_word(data);
+	if (!mac || !READ(*mac) || READ(*mac) == mac_word(data))
+		return true;
+	return is_new_mac(ctx, &p->source, p->family);
 }
 
 static __always_inline int from_client(struct xdp_md *ctx, const struct packet *p, struct conn *c,
@@ -50,7 +71,7 @@ static __always_inline int from_server(struct xdp_md *ctx, const struct packet *
 static __always_inline int known(struct xdp_md *ctx, const struct packet *p, struct conn *c,
 				 __u32 slot_word, __u32 now)
 {
-	if (!is_for_us(ctx))
+	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (slot_word & SLOT_REVERSE)
 		return from_server(ctx, p, c, SLOT_INDEX(slot_word), now);

@@ -50,8 +50,9 @@ static __always_inline int send(struct xdp_md *ctx, __u64 hop, enum outcome outc
 	return finish(outcome, bpf_redirect(d->ifindex, 0));
 }
 
-/* mtu_for gives the MTU that a packet must be answered with instead of being sent; 0: it fits. A device
- * in generic mode sees packets that are cut to size only later. */
+/* mtu_for gives the MTU that a packet must be answered with instead of being sent; 0: it fits. In generic
+ * mode the size is no reason: GRO may have joined frames (which is then better switched off, as a load
+ * says: the kernel does not redirect joined ones). */
 static __always_inline __u32 mtu_for(const struct packet *p, __u64 hop, __u32 mtu)
 {
 	struct device *d = device_at(HOP_DEVICE(hop));
@@ -154,13 +155,13 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 	__u32 mtu;
 
 	if (p->hops <= 1)
-		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
+		return answer(ctx, p, &p->destination, ANSWER_TIME_EXCEEDED, 0);
 	r = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);
 	mtu = mtu_for(p, hop, mtu);
 	if (mtu)
-		return answer(ctx, p, ANSWER_TOO_BIG, mtu);
+		return answer(ctx, p, &p->destination, ANSWER_TOO_BIG, mtu);
 	if (!decrement(ctx, p))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (forwarding == FORWARD_ROUTE)
@@ -181,13 +182,13 @@ static __always_inline int to_client(struct xdp_md *ctx, const struct packet *p,
 	__u32 mtu;
 
 	if (p->hops <= 1)
-		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
+		return answer(ctx, p, &c->vaddr, ANSWER_TIME_EXCEEDED, 0);
 	r = resolve_client(ctx, c, now, &hop);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);
 	mtu = mtu_for(p, hop, 0);
 	if (mtu)
-		return answer(ctx, p, ANSWER_TOO_BIG, mtu);
+		return answer(ctx, p, &c->vaddr, ANSWER_TOO_BIG, mtu);
 	if (!decrement(ctx, p) || !translate(ctx, p, true, &c->vaddr, c->vport))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	return send(ctx, hop, OUTCOME_FORWARD_MASQ_OUT);

@@ -63,6 +63,7 @@ static __always_inline enum parsed identify(struct xdp_md *ctx, struct packet *p
 		*first = !(f->offset & bpf_htons(FRAGMENT6_OFFSET));
 		p->protocol = f->next;
 		p->flags |= PACKET_FRAGMENT_HEADER;
+		p->transport += FRAGMENT_HEADER;
 		if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
 			return PARSED_PROTOCOL;
 		return *first ? parse_transport(f + 1, end, p) : PARSED_FRAGMENT;
@@ -153,7 +154,8 @@ static __always_inline int later(struct xdp_md *ctx, const struct packet *p,
 	if (p->hops <= 1 && p->family == FAMILY_V4)
 		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 	if (p->hops <= 1)
-		return answer(ctx, p, ANSWER_TIME_EXCEEDED, 0);
+		return answer(ctx, p, f->slot_word & SLOT_REVERSE ? &c->vaddr : &p->destination,
+			      ANSWER_TIME_EXCEEDED, 0);
 	if (f->slot_word & SLOT_REVERSE)
 		return later_to_client(ctx, p, c, now_ms());
 	return later_to_server(ctx, p, c, now_ms());

@@ -14,7 +14,6 @@
 #define LOOPBACK_IFINDEX 1
 
 #define HOP_REFRESH 200     /* ms */
-#define HOP_RETRY 50        /* ms, while there is none */
 #define NEIGHBOUR_FRESH 20000 /* ms: an answer that XDP heard is believed this long */
 #define NEIGHBOUR_REASK 1000  /* ms between two questions */
 
@@ -126,6 +125,7 @@ __noinline int look_up(struct xdp_md *ctx, const union addr *to, __u32 now, stru
 {
 	struct bpf_fib_lookup fib = {};
 	struct device *d;
+	__u32 mtu = 0; /* of the device: it is given back, whatever the packet's size */
 	__u32 row;
 	__u16 via;
 	long code;
@@ -133,6 +133,9 @@ __noinline int look_up(struct xdp_md *ctx, const union addr *to, __u32 now, stru
 	if (!to || !way)
 		return HOP_NO_ROUTE; /* never so, but the verifier can't know */
 	code = route(ctx, to, way->family, &fib);
+	/* Whoever writes 0 to ip_forward switches it off on lo too: a way that is known stays. */
+	if (code == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return HOP_NO_NEIGHBOUR;
 	if (code != BPF_FIB_LKUP_RET_SUCCESS && code != BPF_FIB_LKUP_RET_NO_NEIGH &&
 	    code != BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return HOP_NO_ROUTE;
@@ -147,8 +150,9 @@ __noinline int look_up(struct xdp_md *ctx, const union addr *to, __u32 now, stru
 	if (code == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return heard(&fib, row, now, way);
 	way->mtu = fib.mtu_result;
-	if (!READ(d->mtu))
-		WRITE(d->mtu, way->mtu);
+	bpf_check_mtu(ctx, fib.ifindex, &mtu, 0, 0);
+	if (READ(d->mtu) != mtu)
+		WRITE(d->mtu, mtu);
 	if (READ(d->mac) != mac_word(fib.smac))
 		WRITE(d->mac, mac_word(fib.smac));
 	way->word = mac_word(fib.dmac) | (__u64)row << 48;
@@ -175,8 +179,6 @@ static __noinline enum resolved refresh(struct xdp_md *ctx, struct hop *h, const
 		WRITE(h->word, 0);
 	if (r == HOP_NO_NEIGHBOUR && READ(h->word))
 		return HOP_FOUND;
-	if (!READ(h->word))
-		WRITE(h->refresh, now + HOP_RETRY);
 	return r;
 }
 
@@ -187,7 +189,11 @@ static __always_inline enum resolved resolve_dest(struct xdp_md *ctx, struct des
 	__u32 due = READ(d->hop.refresh);
 	enum resolved r = HOP_FOUND;
 
-	if ((!due || (__s32)(now - due) >= 0) &&
+	/* Due, or so long ago that the clock has gone half round since. One packet refreshes a hop
+	 * that is known; without one each looks for itself. */
+	if (!READ(d->hop.word))
+		r = refresh(ctx, &d->hop, &d->addr, d->family, now);
+	else if ((!due || now - due + HOP_REFRESH >= HOP_REFRESH) &&
 	    __sync_val_compare_and_swap(&d->hop.refresh, due, now + HOP_REFRESH) == due)
 		r = refresh(ctx, &d->hop, &d->addr, d->family, now);
 	if (r == HOP_ASK)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* ICMP errors that the director sends about a client's packet: RFC 792, RFC 4443, from the VIP. */
+/* ICMP errors that the director sends about a packet, from the VIP: RFC 792, RFC 4443. */
 #pragma once
 
 #include "checksum.h"
@@ -67,8 +67,39 @@ static __always_inline bool quote(struct xdp_md *ctx, __u32 keep, __u32 room)
 	return true;
 }
 
-static __always_inline bool make_error4(struct xdp_md *ctx, __u8 type, __u8 code, __u16 mtu)
+/* What an error says: its type and code. */
+struct kind {
+	__u8 type;
+	__u8 code;
+};
+
+static __always_inline struct kind kind4(enum answer what)
 {
+	switch (what) {
+	case ANSWER_UNREACHABLE:
+		return (struct kind){ ICMP_DEST_UNREACH, ICMP_PORT_UNREACH };
+	case ANSWER_TIME_EXCEEDED:
+		return (struct kind){ ICMP_TIME_EXCEEDED, 0 };
+	default:
+		return (struct kind){ ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED };
+	}
+}
+
+static __always_inline struct kind kind6(enum answer what)
+{
+	switch (what) {
+	case ANSWER_UNREACHABLE:
+		return (struct kind){ ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH };
+	case ANSWER_TIME_EXCEEDED:
+		return (struct kind){ ICMPV6_TIME_EXCEED, 0 };
+	default:
+		return (struct kind){ ICMPV6_PKT_TOOBIG, 0 };
+	}
+}
+
+static __always_inline bool make_error4(struct xdp_md *ctx, const struct scratch *s)
+{
+	struct kind kind = kind4(s->answer);
 	struct iphdr *ip, *quoted;
 	struct icmp_error *icmp;
 	void *data;
@@ -87,19 +118,19 @@ static __always_inline bool make_error4(struct xdp_md *ctx, __u8 type, __u8 code
 	ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(*icmp) + QUOTE4);
 	ip->ttl = ERROR_HOPS;
 	ip->protocol = IPPROTO_ICMP;
-	ip->saddr = quoted->daddr;
+	ip->saddr = s->vip.word[3];
 	ip->daddr = quoted->saddr;
 	ip->check = fold(bpf_csum_diff(NULL, 0, (void *)ip, sizeof(*ip), 0));
-	icmp->type = type;
-	icmp->code = code;
-	icmp->mtu4 = bpf_htons(mtu);
+	icmp->type = kind.type;
+	icmp->code = kind.code;
+	icmp->mtu4 = bpf_htons(s->mtu);
 	icmp->check = fold(bpf_csum_diff(NULL, 0, (void *)icmp, sizeof(*icmp) + QUOTE4, 0));
 	return true;
 }
 
-static __always_inline bool quote6(struct xdp_md *ctx, __u8 type, __u8 code, __u32 mtu,
-				   const __u32 keep)
+static __always_inline bool quote6(struct xdp_md *ctx, const struct scratch *s, const __u32 keep)
 {
+	struct kind kind = kind6(s->answer);
 	const __u32 length = sizeof(struct icmp_error) + keep;
 	__be32 pseudo[2] = { bpf_htonl(length), bpf_htonl(IPPROTO_ICMPV6) };
 	struct ipv6hdr *ip, *quoted;
@@ -120,11 +151,11 @@ static __always_inline bool quote6(struct xdp_md *ctx, __u8 type, __u8 code, __u
 	ip->payload_len = bpf_htons(length);
 	ip->nexthdr = IPPROTO_ICMPV6;
 	ip->hop_limit = ERROR_HOPS;
-	ip->saddr = quoted->daddr;
+	__builtin_memcpy(&ip->saddr, &s->vip, sizeof(s->vip));
 	ip->daddr = quoted->saddr;
-	icmp->type = type;
-	icmp->code = code;
-	icmp->mtu6 = bpf_htonl(mtu);
+	icmp->type = kind.type;
+	icmp->code = kind.code;
+	icmp->mtu6 = bpf_htonl(s->mtu);
 	sum = bpf_csum_diff(NULL, 0, (void *)&ip->saddr, 2 * sizeof(ip->saddr), 0);
 	sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), sum);
 	sum = bpf_csum_diff(NULL, 0, (void *)icmp, length, sum);
@@ -132,31 +163,14 @@ static __always_inline bool quote6(struct xdp_md *ctx, __u8 type, __u8 code, __u
 	return true;
 }
 
-static __always_inline bool make_error6(struct xdp_md *ctx, __u8 type, __u8 code, __u32 mtu)
+/* make_error makes of the packet what scratch says. */
+static __always_inline bool make_error(struct xdp_md *ctx, const struct scratch *s)
 {
-	struct scratch *s = scratch();
-
-	if (s && s->packet.length < QUOTE6)
-		return quote6(ctx, type, code, mtu, QUOTE6_SHORT);
-	return quote6(ctx, type, code, mtu, QUOTE6);
-}
-
-static __always_inline bool make_error(struct xdp_md *ctx, __u8 family, enum answer what, __u32 mtu)
-{
-	switch (what) {
-	case ANSWER_UNREACHABLE:
-		return family == FAMILY_V4 ?
-			       make_error4(ctx, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0) :
-			       make_error6(ctx, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0);
-	case ANSWER_TIME_EXCEEDED:
-		return family == FAMILY_V4 ?
-			       make_error4(ctx, ICMP_TIME_EXCEEDED, 0, 0) :
-			       make_error6(ctx, ICMPV6_TIME_EXCEED, 0, 0);
-	default:
-		return family == FAMILY_V4 ?
-			       make_error4(ctx, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, mtu) :
-			       make_error6(ctx, ICMPV6_PKT_TOOBIG, 0, mtu);
-	}
+	if (s->packet.family == FAMILY_V4)
+		return make_error4(ctx, s);
+	if (s->packet.length < QUOTE6)
+		return quote6(ctx, s, QUOTE6_SHORT);
+	return quote6(ctx, s, QUOTE6);
 }
 
 static __always_inline enum outcome answered(enum answer what)

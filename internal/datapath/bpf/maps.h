@@ -127,7 +127,7 @@ struct {
 	__uint(max_entries, MAX_INGRESS);
 	__type(key, __u32);
 	__type(value, __u64);
-} ingress_macs SEC(".maps"); /* Go */
+} ingress_macs SEC(".maps"); /* Go; programs, when it has changed */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -18,7 +18,6 @@
 #define MERGE(x) asm volatile("" : "+r"(x))
 
 #define IP_MORE_FRAGMENTS 0x2000
-#define IP_DONT_FRAGMENT 0x4000
 #define IP_OFFSET 0x1fff
 
 /* Rows of a TCP transition table. */
@@ -26,9 +25,8 @@ enum tcp_event { EVENT_SYN, EVENT_FIN, EVENT_ACK, EVENT_RST, EVENT_NONE };
 
 #define PACKET_SYN 0x1            /* the SYN bit, whatever else is set */
 #define PACKET_RST 0x2
-#define PACKET_DONT_FRAGMENT 0x4
-#define PACKET_FIRST_FRAGMENT 0x8 /* more follow: its connection is remembered for them */
-#define PACKET_FRAGMENT_HEADER 0x10 /* IPv6: a fragment header before TCP or UDP */
+#define PACKET_FIRST_FRAGMENT 0x4 /* more follow: its connection is remembered for them */
+#define PACKET_FRAGMENT_HEADER 0x8 /* IPv6: a fragment header before TCP or UDP */
 #define FRAGMENT_HEADER 8 /* bytes (RFC 8200, Section 4.5) */
 
 /* Packets of one direction of one flow, and what forwarding needs to know of this one. */
@@ -56,6 +54,8 @@ enum answer {
 struct scratch {
 	struct packet packet;
 	struct service service;
+	union addr vip; /* the source of an answer */
+	__u64 state;    /* the state word that a new entry was filled with */
 	__u32 slot; /* the server that the scheduler chose */
 	__u32 answer;
 	__u32 mtu;

@@ -70,6 +70,10 @@ static __always_inline enum parsed parse_udp(void *transport, void *end, struct 
 
 static __always_inline enum parsed parse_transport(void *transport, void *end, struct packet *p)
 {
+	__u32 header = p->protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+
+	if (ETH_HLEN + p->length < p->transport + header)
+		return PARSED_MALFORMED; /* what follows is the frame's padding */
 	if (p->protocol == IPPROTO_TCP)
 		return parse_tcp(transport, end, p);
 	return parse_udp(transport, end, p);
@@ -103,7 +107,6 @@ static __always_inline enum parsed parse_v4(struct xdp_md *ctx, void *data, void
 	p->hops = ip->ttl;
 	p->transport = ETH_HLEN + sizeof(*ip);
 	fragment = bpf_ntohs(ip->frag_off);
-	p->flags = fragment & IP_DONT_FRAGMENT ? PACKET_DONT_FRAGMENT : 0;
 	if (fragment & (IP_MORE_FRAGMENTS | IP_OFFSET))
 		return PARSED_FRAGMENT;
 	if (p->protocol == IPPROTO_ICMP)
@@ -130,7 +133,6 @@ static __always_inline enum parsed parse_v6(struct xdp_md *ctx, void *data, void
 	p->protocol = ip->nexthdr;
 	p->hops = ip->hop_limit;
 	p->transport = ETH_HLEN + sizeof(*ip);
-	p->flags = PACKET_DONT_FRAGMENT; /* no router fragments IPv6 */
 	if (p->protocol == IPPROTO_FRAGMENT)
 		return PARSED_FRAGMENT;
 	if (p->protocol == IPPROTO_ICMPV6)

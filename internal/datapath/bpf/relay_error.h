@@ -174,7 +174,7 @@ static __always_inline int relay_error(struct xdp_md *ctx, struct packet *p)
 	c = find(p, &slot);
 	if (!c)
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
-	if (!is_for_us(ctx))
+	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (p->hops <= 1)
 		return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);

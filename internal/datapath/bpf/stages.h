@@ -33,14 +33,16 @@ static __always_inline int hand_on(struct xdp_md *ctx, enum stage stage)
 	return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 }
 
-static __always_inline int answer(struct xdp_md *ctx, const struct packet *p, enum answer what,
-				  __u32 mtu)
+/* answer turns the packet into an ICMP error from the VIP to its sender. */
+static __always_inline int answer(struct xdp_md *ctx, const struct packet *p, const union addr *vip,
+				  enum answer what, __u32 mtu)
 {
 	struct scratch *s = scratch();
 
 	if (!s)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	s->packet = *p;
+	s->vip = *vip;
 	s->answer = what;
 	s->mtu = mtu;
 	return hand_on(ctx, STAGE_ANSWER);

@@ -141,6 +141,7 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 		return 0;
 	for (int try = 0; try < 8; try++) {
 		__u64 old = READ(c->state);
+		__u32 slot = READ(c->dest); /* before the swap, as in expire */
 		__u64 word;
 
 		if (STATE_LIFE(old) != LIFE_LIVE)
@@ -151,7 +152,7 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 		if (__sync_val_compare_and_swap(&c->state, old, word) != old)
 			continue;
 		if ((old ^ word) & STATE_FLAG_INACTIVE)
-			count_conns(c->dest, word & STATE_FLAG_INACTIVE ?
+			count_conns(slot, word & STATE_FLAG_INACTIVE ?
 						     CONNS_INACTIVE - CONNS_ACTIVE :
 						     CONNS_ACTIVE - CONNS_INACTIVE);
 		return 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* When the table is full and nothing half-open can give way: new connections by direct routing go to a
- * server by the hash of their addresses and ports, without an entry. So do their later packets, as
+ * server by the hash of their addresses and ports (by sh and dh to their own), without an entry. So do their later packets, as
  * long as the table is full and for a while after. A change of the list moves some of them; NAT cannot
  * do without an entry. */
 #pragma once
@@ -8,16 +8,14 @@
 #include "connect.h"
 #include "schedule.h"
 
-#define OVERFLOW_TIME 60000 /* ms */
 #define STATELESS_TRIES 64
 
 /* overflowed tells whether connections without entries may be under way. */
 static __always_inline bool overflowed(void)
 {
 	struct control *c = control();
-	__u32 since = c ? READ(c->overflow) : 0;
 
-	return since && READ(c->now) - since < OVERFLOW_TIME;
+	return c && READ(c->overflow);
 }
 
 static __always_inline void note_overflow(void)
@@ -49,7 +47,8 @@ static __always_inline __u32 pick_by_hash(const struct service *s, __u64 hash)
 static __always_inline int stateless(struct xdp_md *ctx, struct scratch *s)
 {
 	const struct packet *p = &s->packet;
-	__u32 slot = pick_by_hash(&s->service, p->hash);
+	bool table = s->service.scheduler == SCHED_SH || s->service.scheduler == SCHED_DH;
+	__u32 slot = table ? pick_table(&s->service, p) : pick_by_hash(&s->service, p->hash);
 	struct dest *d = dest_at(slot);
 
 	if (!slot || !d || !serves(d, p) || d->forwarding != FORWARD_ROUTE)

@@ -11,6 +11,7 @@
 #define TICK_LONGEST 25      /* ms */
 #define PASS 2000            /* ms that a pass over the used part of the table should take */
 #define RESTING_TIME 1000    /* ms */
+#define OVERFLOW_TIME 60000  /* ms: so long there may be connections without entries */
 #define NS_PER_MS 1000000ull
 
 /* sweep_entry moves one entry on in its life. A function of its own, verified once. */
@@ -73,6 +74,8 @@ static __always_inline __u32 tick(__u32 now)
 	if (!k || !c)
 		return TICK_LONGEST;
 	WRITE(c->now, now);
+	if (READ(c->overflow) && now - READ(c->overflow) > OVERFLOW_TIME)
+		WRITE(c->overflow, 0);
 	k->ticks++;
 	estimate_some(k, c, now);
 	slices = sweep_slice(k, now) / SLICE + 1;

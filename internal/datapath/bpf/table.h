@@ -255,12 +255,13 @@ static __always_inline void count_conns(__u32 slot, __u64 change)
 {
 	struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
 	struct dest *d = dest_at(slot);
-	__u64 *dirty, bit;
+	__u64 *dirty, bit, before;
 	__u32 service;
 
 	if (!n || !d)
 		return;
-	__sync_fetch_and_add(&n->word, change);
+	before = __sync_fetch_and_add(&n->word, change);
+	MERGE(before); /* an add whose result is used is a full barrier */
 	service = READ(d->service);
 	dirty = bpf_map_lookup_elem(&dirty_groups, &service);
 	bit = 1ull << (READ(d->group) % GROUPS);
@@ -273,22 +274,25 @@ static __always_inline void count_conns(__u32 slot, __u64 change)
 __noinline int expire(__u32 index)
 {
 	struct conn *c = conn_at(index);
-	__u64 state;
+	__u64 state, forward, reverse;
 	struct dest *d;
+	__u32 slot;
 
 	if (!c)
 		return 0;
 	state = READ(c->state);
-	if (STATE_LIFE(state) != LIFE_LIVE ||
-	    __sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_DEAD)) != state)
+	if (STATE_LIFE(state) != LIFE_LIVE)
 		return 0;
-	retract(hash_forward(c), slot_word(hash_forward(c), index));
-	d = dest_at(c->dest);
-	if (d && STATE_FORWARD(state) == FORWARD_MASQ) {
-		__u64 hash = hash_reverse(c, d);
-
-		retract(hash, slot_word(hash, index | SLOT_REVERSE));
-	}
-	count_conns(c->dest, state & STATE_FLAG_INACTIVE ? -CONNS_INACTIVE : -CONNS_ACTIVE);
+	/* Read before the swap: if our CPU is taken away behind it, the entry may be another's then. */
+	slot = READ(c->dest);
+	d = dest_at(slot);
+	forward = hash_forward(c);
+	reverse = d ? hash_reverse(c, d) : 0;
+	if (__sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_DEAD)) != state)
+		return 0;
+	retract(forward, slot_word(forward, index));
+	if (STATE_FORWARD(state) == FORWARD_MASQ)
+		retract(reverse, slot_word(reverse, index | SLOT_REVERSE));
+	count_conns(slot, state & STATE_FLAG_INACTIVE ? -CONNS_INACTIVE : -CONNS_ACTIVE);
 	return 1;
 }

@@ -150,7 +150,7 @@ struct dest_conns {
 };
 
 #define DEVICE_TX 0x1      /* XDP_TX reaches the wire (not so on veth) */
-#define DEVICE_GENERIC 0x2 /* frames may be larger than the MTU: they are cut later */
+#define DEVICE_GENERIC 0x2 /* GRO may have joined frames: their size says nothing of the wire's */
 
 struct device {
 	__u32 ifindex; /* 0: a free row */
@@ -192,8 +192,8 @@ struct rates {
 
 /* One connection in one cache line.
  *
- * The state word is changed by compare-and-swap alone, and only who wins moves the counters of the
- * destination. Its life:
+ * While an entry is NEW or LIVE, its state word is changed by compare-and-swap alone, and only who wins
+ * moves the counters of the destination. Its life:
  *
  *   FREE --alloc--> NEW --confirm--> LIVE --expire--> DEAD --sweep--> RESTING --sweep--> FREE
  *                    \--a rival was first--------------^
@@ -211,7 +211,7 @@ struct conn {
 	__u64 state;   /* see STATE_* */
 	__u32 seen;    /* clock, ms, of the last packet; of a RESTING entry, since when */
 	__u32 dest;    /* slot; in a FREE entry the next free one */
-	__u64 hop;     /* to the client, for NAT's replies; a word as in dest_hop */
+	__u64 hop;     /* to the client, for NAT's replies; a word as in struct hop */
 };
 
 /* State word: state (8 bits), flags (8), timeout in seconds (24), generation (24). */
@@ -258,6 +258,8 @@ struct control {
 	__u32 udp;             /* seconds */
 	__u32 overflow;        /* programs: clock, ms, when the table was last full; 0: never */
 	__u32 tcp[TCP_STATES]; /* seconds, by state */
+	__u32 next_chunk;      /* Go: where the search for free chunks goes on, command after command */
+	__u32 pad;
 };
 
 /* Of the sweep; the timer alone. */

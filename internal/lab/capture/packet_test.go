@@ -73,18 +73,26 @@ func TestDecode(t *testing.T) {
 		Source: netip.MustParseAddrPort("203.0.113.10:40000"), Destination: netip.MustParseAddrPort("192.0.2.100:80"),
 		TTL: 63, Seq: 1000, Ack: 2000, Flags: "P.", Payload: []byte(body),
 		Fields: []Field{
-			{Name: "destination MAC", Text: "02:00:00:00:02:01"}, {Name: "source MAC", Text: "02:00:00:00:02:fe"},
-			{Name: "TTL", Text: "63"}, {Name: "IP checksum", Text: "0x7a47"},
-			{Name: "source address", Text: "203.0.113.10"}, {Name: "destination address", Text: "192.0.2.100"},
-			{Name: "source port", Text: "40000"}, {Name: "destination port", Text: "80"}, {Name: "TCP checksum", Text: "0x4286"},
+			{Name: "destination MAC", Text: "02:00:00:00:02:01"},
+			{Name: "source MAC", Text: "02:00:00:00:02:fe"},
+			{Name: "TTL", Text: "63"},
+			{Name: "IP checksum", Text: "0x7a47"},
+			{Name: "source address", Text: "203.0.113.10"},
+			{Name: "destination address", Text: "192.0.2.100"},
+			{Name: "source port", Text: "40000"},
+			{Name: "destination port", Text: "80"},
+			{Name: "TCP checksum", Text: "0x4286"},
 		},
 	}
 	v6 := v4
 	v6.Source, v6.Destination = netip.MustParseAddrPort("[2001:db8:1::10]:40000"), netip.MustParseAddrPort("[2001:db8:2::100]:80")
 	v6.Fields = []Field{
-		v4.Fields[0], v4.Fields[1], {Name: "hop limit", Text: "63"},
-		{Name: "source address", Text: "2001:db8:1::10"}, {Name: "destination address", Text: "2001:db8:2::100"},
-		v4.Fields[6], v4.Fields[7], {Name: "TCP checksum", Text: "0xe470"},
+		v4.Fields[0], v4.Fields[1],
+		{Name: "hop limit", Text: "63"},
+		{Name: "source address", Text: "2001:db8:1::10"},
+		{Name: "destination address", Text: "2001:db8:2::100"},
+		v4.Fields[6], v4.Fields[7],
+		{Name: "TCP checksum", Text: "0xe470"},
 	}
 	damaged := v4
 	damaged.Payload, damaged.Damage = []byte("PUT / HTTP/1.1"), "TCP checksum 0x4286, computed 0x3976"

@@ -1,0 +1,86 @@
+package datapath
+
+import "sync/atomic"
+
+// trashTime is how long a deleted server without connections stays in the trash, in seconds, as in
+// ip_vs (IP_VS_DEST_TRASH_PERIOD).
+const trashTime = 120
+
+// trashKey names a deleted server: it is found again only for the same service, address and port.
+type trashKey struct {
+	service directorServiceKey
+	addr    directorAddr
+	port    uint16
+}
+
+func trashKeyOf(d *directorDest) trashKey {
+	return trashKey{
+		service: directorServiceKey{Addr: d.Vaddr, Port: d.Vport, Protocol: d.Protocol, Family: d.Family},
+		addr:    d.Addr,
+		port:    d.Port,
+	}
+}
+
+// trash finds deleted servers again. What is in it is said by the flags of their slots; this is an index.
+type trash struct {
+	slots    map[trashKey]uint32
+	services map[uint32][]uint32 // slots by the service that they were deleted from
+	order    []uint32            // slots, the longest deleted first
+}
+
+func newTrash() trash {
+	return trash{slots: map[trashKey]uint32{}, services: map[uint32][]uint32{}}
+}
+
+func (t *trash) add(slot uint32, d *directorDest) {
+	t.slots[trashKeyOf(d)] = slot
+	t.services[d.Service] = append(t.services[d.Service], slot)
+	t.order = append(t.order, slot)
+}
+
+func inTrash(d *directorDest) bool { return d.Flags&(destUsed|destAvailable) == destUsed }
+
+// discard puts a server into the trash.
+func (t *Table) discard(slot uint32) {
+	d := t.dests.at(slot)
+	d.Removed = monotonicSeconds()
+	d.Flags = destUsed
+	t.trash.add(slot, d)
+}
+
+// disown takes the name of a deleted service from the servers in the trash that were its own.
+func (t *Table) disown(service uint32) {
+	for _, slot := range t.trash.services[service] {
+		if d := t.dests.at(slot); inTrash(d) && d.Service == service {
+			d.Service = 0
+		}
+	}
+	delete(t.trash.services, service)
+}
+
+// busyLooked bounds how many servers that still have connections are looked at with each new server.
+const busyLooked = 64
+
+// emptyTrash frees the slots of servers that are gone for good: deleted for trashTime, and without
+// connections.
+func (t *Table) emptyTrash() {
+	now, busy := monotonicSeconds(), 0
+	for len(t.trash.order) > 0 && busy < busyLooked {
+		slot := t.trash.order[0]
+		d := t.dests.at(slot)
+		if inTrash(d) && now-d.Removed < trashTime {
+			return // and so are those behind it
+		}
+		t.trash.order = t.trash.order[1:]
+		switch {
+		case !inTrash(d): // it was added again
+		case atomic.LoadUint64(&t.destConns.at(slot).Word) != 0:
+			t.trash.order = append(t.trash.order, slot)
+			busy++
+		default:
+			delete(t.trash.slots, trashKeyOf(d))
+			*d = directorDest{}
+			t.slots.free(slot, 1)
+		}
+	}
+}
