@@ -44,7 +44,7 @@ test-kernel: setup-kernel ## load and use the data path on Linux 6.1 in a virtua
 
 .PHONY: bench
 bench: root setup-bench ## measure the data path, as ratios in one run (root)
-	go test -tags bench -count=1 -timeout 30m -run "^TestBench$$" ./internal/datapath
+	go test -v -tags bench -count=1 -timeout 30m -run "^TestBench$$" ./internal/datapath
 
 .PHONY: generate
 generate: setup-generate ## compile the BPF programs and their Go bindings

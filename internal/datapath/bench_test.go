@@ -22,7 +22,7 @@ import (
 // own cost is measured with the floor behind it, and taken off.
 
 const (
-	benchRounds  = 9
+	benchRounds  = 15
 	benchPackets = 1_000_000
 )
 

@@ -50,13 +50,18 @@ static __always_inline int send(struct xdp_md *ctx, __u64 hop, enum outcome outc
 	return finish(outcome, bpf_redirect(d->ifindex, 0));
 }
 
+#define SMALLEST_MTU 68 /* RFC 791, Section 3.2 */
+
 /* mtu_for gives the MTU that a packet must be answered with instead of being sent; 0: it fits. In generic
  * mode the size is no reason: GRO may have joined frames (which is then better switched off, as a load
  * says: the kernel does not redirect joined ones). */
 static __always_inline __u32 mtu_for(const struct packet *p, __u64 hop, __u32 mtu)
 {
-	struct device *d = device_at(HOP_DEVICE(hop));
+	struct device *d;
 
+	if (p->length <= (mtu ?: SMALLEST_MTU))
+		return 0;
+	d = device_at(HOP_DEVICE(hop));
 	if (!d || d->flags & DEVICE_GENERIC)
 		return 0;
 	if (!mtu)
