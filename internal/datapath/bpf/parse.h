@@ -23,11 +23,20 @@ enum parsed {
 #define TCP_ACK 0x10
 #define TCP_FLAGS_OFFSET 13
 
+/* Addresses are written in the halves in which they are compared: a load that spans two stores waits
+ * for both to reach the cache. */
 static __always_inline void set_v4(union addr *a, __be32 v4)
 {
 	a->half[0] = 0;
-	a->word[2] = bpf_htonl(0xffff);
-	a->word[3] = v4;
+	a->half[1] = bpf_htonl(0xffff) | (__u64)v4 << 32;
+}
+
+static __always_inline void set_v6(union addr *a, const struct in6_addr *v6)
+{
+	const __u64 *half = (const __u64 *)v6;
+
+	a->half[0] = half[0];
+	a->half[1] = half[1];
 }
 
 static __always_inline enum parsed parse_tcp(void *transport, void *end, struct packet *p)
@@ -127,8 +136,8 @@ static __always_inline enum parsed parse_v6(struct xdp_md *ctx, void *data, void
 	p->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
 	if (!frame_holds(ctx, data, end, p->length))
 		return PARSED_MALFORMED;
-	__builtin_memcpy(&p->source, &ip->saddr, sizeof(p->source));
-	__builtin_memcpy(&p->destination, &ip->daddr, sizeof(p->destination));
+	set_v6(&p->source, &ip->saddr);
+	set_v6(&p->destination, &ip->daddr);
 	p->family = FAMILY_V6;
 	p->protocol = ip->nexthdr;
 	p->hops = ip->hop_limit;

@@ -46,8 +46,8 @@ static __always_inline bool quoted(struct xdp_md *ctx, struct packet *p)
 
 		if ((void *)(ip + 1) > end || ip->version != 6)
 			return false;
-		__builtin_memcpy(&p->destination, &ip->saddr, sizeof(p->destination));
-		__builtin_memcpy(&p->source, &ip->daddr, sizeof(p->source));
+		set_v6(&p->destination, &ip->saddr);
+		set_v6(&p->source, &ip->daddr);
 		p->protocol = ip->nexthdr;
 		return quoted_ports(ip + 1, end, p);
 	}
