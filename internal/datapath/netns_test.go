@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needRoot skips a test that makes namespaces.
+// needRoot fails a test that makes namespaces, and says why.
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to make network namespaces")
+		t.Fatal("needs root, to make network namespaces")
 	}
 }
 
