@@ -20,7 +20,7 @@ static __always_inline __u64 client_hop(struct xdp_md *ctx)
 
 /* fill gives the entry's state word. */
 static __always_inline __u64 fill(struct conn *c, const struct packet *p, const struct dest *d,
-				 __u32 slot, __u32 now)
+				  __u32 slot, const struct control *k)
 {
 	/* The generation goes on from the entry's last use. */
 	__u64 word = READ(c->state) & ~(STATE_GENERATION - 1);
@@ -37,8 +37,8 @@ static __always_inline __u64 fill(struct conn *c, const struct packet *p, const 
 	c->hop = 0;
 	c->hop_age = 0;
 	c->dest = slot;
-	c->seen = now;
-	word = with_life(next_state(word, observation(p, false)), LIFE_NEW);
+	c->seen = READ(k->now);
+	word = with_life(next_state(word, observation(p, false), k), LIFE_NEW);
 	WRITE(c->state, word);
 	return word;
 }
@@ -167,14 +167,15 @@ static __always_inline bool publish_reverse(struct conn *c, const struct dest *d
 }
 
 /* lost goes on with the connection that was first. */
-static __always_inline int lost(struct xdp_md *ctx, const struct packet *p, __u32 now)
+static __always_inline int lost(struct xdp_md *ctx, const struct packet *p,
+				const struct control *k)
 {
 	__u32 slot;
 	struct conn *c = find(p, &slot);
 
 	if (!c)
 		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
-	return known(ctx, p, c, slot, now);
+	return known(ctx, p, c, slot, k);
 }
 
 /* serves tells whether the server is still one of the packet's service. It is not when the service's
@@ -190,15 +191,16 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	const struct packet *p = &s->packet;
 	__u32 slot = s->slot;
 	struct dest *d = dest_at(slot);
-	__u32 now = now_ms();
-	__u32 forwarding;
+	struct control *k = control();
+	__u32 forwarding, now;
 	struct conn *c;
 	__u32 index;
 	__u64 word, state;
 	int position;
 
-	if (!d)
+	if (!d || !k)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	now = READ(k->now);
 	if (!serves(d, p))
 		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
 	index = take();
@@ -209,7 +211,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	c = conn_at(index);
 	if (!c)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	WRITE(s->state, fill(c, p, d, slot, now));
+	WRITE(s->state, fill(c, p, d, slot, k));
 	state = READ(s->state); /* not known to the verifier, which would follow each value */
 	if (d->forwarding == FORWARD_MASQ)
 		c->hop = client_hop(ctx);
@@ -221,7 +223,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	}
 	if (lost_to_rival(c, p, word, position) || !confirm(c, state, slot)) {
 		withdraw(c, state, p->hash, word);
-		return lost(ctx, p, now);
+		return lost(ctx, p, k);
 	}
 	forwarding = STATE_FORWARD(state);
 	if (forwarding == FORWARD_MASQ && !publish_reverse(c, d, index, now)) {

@@ -47,28 +47,33 @@ static __always_inline struct conn *current(struct packet *p, __u32 *slot, __u32
 /* transport carries a TCP or UDP packet on: to its connection, or to what begins one. */
 static __always_inline int transport(struct xdp_md *ctx, struct packet *p)
 {
-	__u32 now = now_ms();
+	struct control *k = control();
 	__u32 slot = 0;
-	struct conn *c = current(p, &slot, now);
+	struct conn *c;
 
-	return c ? known(ctx, p, c, slot, now) : hand_on_packet(ctx, p, STAGE_NEW);
+	if (!k)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	c = current(p, &slot, READ(k->now));
+	return c ? known(ctx, p, c, slot, k) : hand_on_packet(ctx, p, STAGE_NEW);
 }
 
 /* first_fragment does the same, and leaves the connection behind for the fragments that follow. */
 static __always_inline int first_fragment(struct xdp_md *ctx, struct scratch *s, __u32 id)
 {
 	struct packet *p = &s->packet;
-	__u32 now = now_ms();
+	struct control *k = control();
 	__u32 slot = 0;
 	struct conn *c;
 
+	if (!k)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	p->flags |= PACKET_FIRST_FRAGMENT;
 	s->fragment = id;
-	c = current(p, &slot, now);
+	c = current(p, &slot, READ(k->now));
 	if (!c)
 		return hand_on(ctx, STAGE_NEW);
 	remember(p, id);
-	return known(ctx, p, c, slot, now);
+	return known(ctx, p, c, slot, k);
 }
 
 SEC("xdp.frags")

@@ -35,13 +35,13 @@ static __always_inline bool is_for_us(struct xdp_md *ctx, const struct packet *p
 	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
 		return false;
 	mac = bpf_map_lookup_elem(&ingress_macs, &ifindex);
-	if (!mac || !READ(*mac) || READ(*mac) == mac_word(data))
+	if (!mac || !READ(*mac) || READ(*mac) == (*(__u64 *)data & HOP_MAC))
 		return true;
 	return is_new_mac(ctx, &p->source, p->family);
 }
 
 static __always_inline int from_client(struct xdp_md *ctx, const struct packet *p, struct conn *c,
-				       __u32 index, __u32 now)
+				       __u32 index, const struct control *k)
 {
 	__u32 slot = c->dest;
 	struct dest *d = dest_at(slot);
@@ -51,12 +51,12 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct packet *
 	if (!(d->flags & DEST_AVAILABLE))
 		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
 	count_in(slot, p->length);
-	observe(c, index, observation(p, false), now);
-	return to_server(ctx, p, d, STATE_FORWARD(READ(c->state)), now);
+	observe(c, index, observation(p, false), k);
+	return to_server(ctx, p, d, STATE_FORWARD(READ(c->state)), READ(k->now));
 }
 
 static __always_inline int from_server(struct xdp_md *ctx, const struct packet *p, struct conn *c,
-				       __u32 index, __u32 now)
+				       __u32 index, const struct control *k)
 {
 	__u32 slot = c->dest;
 	struct dest *d = dest_at(slot);
@@ -64,18 +64,18 @@ static __always_inline int from_server(struct xdp_md *ctx, const struct packet *
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	count_out(slot, p->length);
-	observe(c, index, observation(p, true), now);
-	return to_client(ctx, p, c, now);
+	observe(c, index, observation(p, true), k);
+	return to_client(ctx, p, c, READ(k->now));
 }
 
 static __always_inline int known(struct xdp_md *ctx, const struct packet *p, struct conn *c,
-				 __u32 slot_word, __u32 now)
+				 __u32 slot_word, const struct control *k)
 {
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (slot_word & SLOT_REVERSE)
-		return from_server(ctx, p, c, SLOT_INDEX(slot_word), now);
-	return from_client(ctx, p, c, SLOT_INDEX(slot_word), now);
+		return from_server(ctx, p, c, SLOT_INDEX(slot_word), k);
+	return from_client(ctx, p, c, SLOT_INDEX(slot_word), k);
 }
 
 /* is_stale tells whether the connection found is over for this packet, and a new one may begin. */

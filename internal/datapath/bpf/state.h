@@ -79,13 +79,9 @@ static __always_inline bool is_active(__u8 state)
 	       state == TCP_SYNACK;
 }
 
-static __always_inline __u32 timeout_of(__u8 protocol, __u8 state)
+static __always_inline __u32 timeout_of(const struct control *k, __u8 protocol, __u8 state)
 {
-	struct control *c = control();
-
-	if (!c)
-		return 60;
-	return protocol == IPPROTO_TCP ? c->tcp[state % TCP_STATES] : c->udp;
+	return protocol == IPPROTO_TCP ? READ(k->tcp[state % TCP_STATES]) : READ(k->udp);
 }
 
 /* What moves a state: the side that a packet came from, and what it says. */
@@ -103,7 +99,7 @@ static __always_inline struct observation observation(const struct packet *p, bo
 
 /* next_state gives the state word that follows. UDP has one state and never counts as active, as in
  * ip_vs. */
-static __always_inline __u64 next_state(__u64 word, struct observation o)
+static __always_inline __u64 next_state(__u64 word, struct observation o, const struct control *k)
 {
 	__u8 state = TCP_NONE;
 
@@ -127,7 +123,7 @@ static __always_inline __u64 next_state(__u64 word, struct observation o)
 	}
 	word &= ~(0xffull | 0xffffffull << STATE_TIMEOUT_SHIFT);
 	return word | state |
-	       (__u64)(timeout_of(o.protocol, state) & 0xffffff) << STATE_TIMEOUT_SHIFT;
+	       (__u64)(timeout_of(k, o.protocol, state) & 0xffffff) << STATE_TIMEOUT_SHIFT;
 }
 
 /* move_state makes the change of state that was seen to be due, and moves the destination's counters
@@ -136,8 +132,9 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 {
 	struct observation o = { protocol, event, from_server & 1, 0 };
 	struct conn *c = conn_at(index);
+	struct control *k = control();
 
-	if (!c)
+	if (!c || !k)
 		return 0;
 	for (int try = 0; try < 8; try++) {
 		__u64 old = READ(c->state);
@@ -146,7 +143,7 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 
 		if (STATE_LIFE(old) != LIFE_LIVE)
 			return 0;
-		word = next_state(old, o);
+		word = next_state(old, o, k);
 		if (word == old)
 			return 0;
 		if (__sync_val_compare_and_swap(&c->state, old, word) != old)
@@ -161,13 +158,15 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 }
 
 /* observe moves the connection's state and time stamp on. Most packets move nothing. */
-static __always_inline void observe(struct conn *c, __u32 index, struct observation o, __u32 now)
+static __always_inline void observe(struct conn *c, __u32 index, struct observation o,
+				    const struct control *k)
 {
+	__u32 now = READ(k->now);
 	__u64 word = READ(c->state);
 
 	if (READ(c->seen) != now)
 		WRITE(c->seen, now);
-	if (next_state(word, o) != word)
+	if (next_state(word, o, k) != word)
 		move_state(index, o.protocol, o.event, o.from_server);
 }
 
