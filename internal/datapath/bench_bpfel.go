@@ -14,12 +14,17 @@ import (
 )
 
 type benchFlows struct {
-	_       structs.HostLayout
-	Count   uint32
-	Stride  uint32
-	Next    uint32
-	Headers [54]uint8
-	_       [2]byte
+	_           structs.HostLayout
+	Count       uint32
+	Stride      uint32
+	Next        uint32
+	Source      uint32
+	Macs        [2]uint64
+	Destination uint32
+	Port        uint16
+	IpCheck     uint16
+	TcpFlags    uint8
+	Pad         [7]uint8
 }
 
 // Names of all BPF objects in the ELF.

@@ -143,19 +143,27 @@ const (
 // flowsOf sets what the program in front makes: packets of the case's flows with these TCP flags.
 func (b *bench) flowsOf(flags byte) {
 	b.t.Helper()
-	f := benchFlows{Count: b.flows, Stride: stride(b.flows)}
-	h := f.Headers[:]
+	f := benchFlows{Count: b.flows, Stride: stride(b.flows), Source: 0xcb00710a, TcpFlags: flags}
+	h := b.frame()
+	f.Macs = [2]uint64{binary.NativeEndian.Uint64(h), uint64(binary.NativeEndian.Uint32(h[8:]))}
+	f.Destination = binary.NativeEndian.Uint32(h[30:])
+	f.Port = binary.NativeEndian.Uint16(h[36:])
+	must2(b.t, b.programs.BenchFlows.Put(uint32(0), f))
+}
+
+// frame is a TCP segment to the first service; the program in front fills the rest in.
+func (b *bench) frame() []byte {
+	h := make([]byte, 60)
 	copy(h, frontMAC)
 	copy(h[6:], routerMAC)
 	binary.BigEndian.PutUint16(h[12:], 0x0800)
 	h[14] = 0x45
 	binary.BigEndian.PutUint16(h[16:], 40)
 	h[22], h[23] = 64, 6
-	copy(h[26:], []byte{203, 0, 113, 10})
 	copy(h[30:], []byte{192, 0, 2, 100})
 	binary.BigEndian.PutUint16(h[36:], 80)
-	h[46], h[47] = 0x50, flags
-	must2(b.t, b.programs.BenchFlows.Put(uint32(0), f))
+	h[46] = 0x50
+	return h
 }
 
 // stride makes flows take turns in an order that is not that of their entries.
@@ -182,7 +190,7 @@ func (b *bench) target(p *ebpf.Program) { must2(b.t, b.programs.BenchTarget.Put(
 // run gives nanoseconds per packet.
 func (b *bench) run(p *ebpf.Program, packets int) float64 {
 	b.t.Helper()
-	frame := make([]byte, 60)
+	frame := b.frame()
 	begin := time.Now()
 	_, err := p.Run(&ebpf.RunOptions{
 		Data: frame, Repeat: uint32(packets),

@@ -232,6 +232,7 @@ type directorScratch struct {
 		Hops        uint16
 		Length      uint32
 		Hash        uint64
+		Mac         uint64
 	}
 	Service  directorService
 	_        [4]byte

@@ -28,14 +28,10 @@ __noinline int is_new_mac(struct xdp_md *ctx, const union addr *sender, __u8 fam
  * floods, frames for other machines arrive too, and forwarding them would double them. */
 static __always_inline bool is_for_us(struct xdp_md *ctx, const struct packet *p)
 {
-	void *data = (void *)(long)ctx->data;
 	__u32 ifindex = ctx->ingress_ifindex;
-	__u64 *mac;
+	__u64 *mac = bpf_map_lookup_elem(&ingress_macs, &ifindex);
 
-	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
-		return false;
-	mac = bpf_map_lookup_elem(&ingress_macs, &ifindex);
-	if (!mac || !READ(*mac) || READ(*mac) == (*(__u64 *)data & HOP_MAC))
+	if (!mac || READ(*mac) == p->mac || !READ(*mac))
 		return true;
 	return is_new_mac(ctx, &p->source, p->family);
 }

@@ -7,20 +7,20 @@
 #include "stages.h"
 #include "state.h"
 
-/* decrement lowers TTL or hop limit; false if the header is not all there. */
-static __always_inline bool decrement(struct xdp_md *ctx, const struct packet *p)
+/* lower takes one off TTL or hop limit; false if the header is not all there. */
+static __always_inline bool lower(void *data, void *end, __u8 family)
 {
-	void *data = (void *)(long)ctx->data;
-	void *end = (void *)(long)ctx->data_end;
-
-	if (p->family == FAMILY_V4) {
+	if (family == FAMILY_V4) {
 		struct iphdr *ip = data + ETH_HLEN;
+		__u32 check;
 
 		if ((void *)(ip + 1) > end)
 			return false;
 		ip->ttl--;
-		/* TTL is the high byte of its word; one less there is one more in the checksum. */
-		ip->check = adjusted(ip->check, (__u16)~bpf_htons(0x100));
+		/* TTL is the high byte of its word: one less there is one more in the checksum, and what
+		 * overflows goes round (RFC 1141). */
+		check = ip->check + bpf_htons(0x100);
+		ip->check = check + (check >= 0xffff);
 	} else {
 		struct ipv6hdr *ip = data + ETH_HLEN;
 
@@ -31,23 +31,34 @@ static __always_inline bool decrement(struct xdp_md *ctx, const struct packet *p
 	return true;
 }
 
-/* send puts the MACs on and gives the verdict for the device that the hop names. */
-static __always_inline int send(struct xdp_md *ctx, __u64 hop, enum outcome outcome)
+static __always_inline void put_macs(void *data, __u64 destination, __u64 source)
 {
-	struct device *d = device_at(HOP_DEVICE(hop));
-	void *data = (void *)(long)ctx->data;
-	__u64 source;
-
-	if (!d || data + ETH_HLEN > (void *)(long)ctx->data_end)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	source = READ(d->mac);
-	*(__u32 *)data = (__u32)hop;
-	*(__u16 *)(data + 4) = (__u16)(hop >> 32);
+	*(__u32 *)data = (__u32)destination;
+	*(__u16 *)(data + 4) = (__u16)(destination >> 32);
 	*(__u16 *)(data + 6) = (__u16)source;
 	*(__u32 *)(data + 8) = (__u32)(source >> 16);
+}
+
+/* leave gives the verdict for a frame that is ready to go out by a device. */
+static __always_inline int leave(struct xdp_md *ctx, const struct device *d, enum outcome outcome)
+{
 	if (d->flags & DEVICE_TX && d->ifindex == ctx->ingress_ifindex)
 		return finish(outcome, XDP_TX);
 	return finish(outcome, bpf_redirect(d->ifindex, 0));
+}
+
+/* send lowers TTL or hop limit, puts the MACs on, and gives the verdict for the device that the hop
+ * names. */
+static __always_inline int send(struct xdp_md *ctx, const struct packet *p, __u64 hop,
+				enum outcome outcome)
+{
+	struct device *d = device_at(HOP_DEVICE(hop));
+	void *data = (void *)(long)ctx->data;
+
+	if (!d || !lower(data, (void *)(long)ctx->data_end, p->family))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	put_macs(data, hop, READ(d->mac));
+	return leave(ctx, d, outcome);
 }
 
 #define SMALLEST_MTU 68 /* RFC 791, Section 3.2 */
@@ -167,15 +178,13 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 	mtu = mtu_for(p, hop, mtu);
 	if (mtu)
 		return answer(ctx, p, &p->destination, ANSWER_TOO_BIG, mtu);
-	if (!decrement(ctx, p))
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (forwarding == FORWARD_ROUTE)
-		return send(ctx, hop, OUTCOME_FORWARD_ROUTE);
+		return send(ctx, p, hop, OUTCOME_FORWARD_ROUTE);
 	if (forwarding == FORWARD_STATELESS)
-		return send(ctx, hop, OUTCOME_FORWARD_STATELESS);
+		return send(ctx, p, hop, OUTCOME_FORWARD_STATELESS);
 	if (!translate(ctx, p, false, &d->addr, d->port))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return send(ctx, hop, OUTCOME_FORWARD_MASQ_IN);
+	return send(ctx, p, hop, OUTCOME_FORWARD_MASQ_IN);
 }
 
 /* to_client sends a real server's reply on, from the VIP. */
@@ -194,7 +203,7 @@ static __always_inline int to_client(struct xdp_md *ctx, const struct packet *p,
 	mtu = mtu_for(p, hop, 0);
 	if (mtu)
 		return answer(ctx, p, &c->vaddr, ANSWER_TOO_BIG, mtu);
-	if (!decrement(ctx, p) || !translate(ctx, p, true, &c->vaddr, c->vport))
+	if (!translate(ctx, p, true, &c->vaddr, c->vport))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return send(ctx, hop, OUTCOME_FORWARD_MASQ_OUT);
+	return send(ctx, p, hop, OUTCOME_FORWARD_MASQ_OUT);
 }

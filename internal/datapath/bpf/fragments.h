@@ -92,13 +92,6 @@ static __always_inline void remember(const struct packet *p, __u32 id)
 	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
 }
 
-static __always_inline int send_fragment(struct xdp_md *ctx, const struct packet *p, __u64 hop)
-{
-	if (!decrement(ctx, p))
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return send(ctx, hop, OUTCOME_FORWARD_FRAGMENT);
-}
-
 /* In a later fragment the addresses alone are translated: ports and checksum were in the first. */
 static __always_inline int later_to_server(struct xdp_md *ctx, const struct packet *p,
 					   const struct conn *c, __u32 now)
@@ -120,7 +113,7 @@ static __always_inline int later_to_server(struct xdp_md *ctx, const struct pack
 	if (STATE_FORWARD(READ(c->state)) == FORWARD_MASQ &&
 	    !replace_addr(ctx, p, false, &d->addr, &gain))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return send_fragment(ctx, p, hop);
+	return send(ctx, p, hop, OUTCOME_FORWARD_FRAGMENT);
 }
 
 static __always_inline int later_to_client(struct xdp_md *ctx, const struct packet *p,
@@ -139,7 +132,7 @@ static __always_inline int later_to_client(struct xdp_md *ctx, const struct pack
 		return unresolved(ctx, p, r);
 	if (!replace_addr(ctx, p, true, &c->vaddr, &gain))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return send_fragment(ctx, p, hop);
+	return send(ctx, p, hop, OUTCOME_FORWARD_FRAGMENT);
 }
 
 /* later sends a fragment without ports after its first. */

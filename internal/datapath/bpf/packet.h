@@ -11,6 +11,12 @@
 
 #include "types.h"
 
+/* Neighbouring fields, read as one: a pair of ports, or protocol and family. */
+typedef __u32 __attribute__((may_alias)) pair32;
+typedef __u16 __attribute__((may_alias)) pair16;
+#define PORTS(x, first) (*(const pair32 *)&(x)->first)
+#define KIND(x) (*(const pair16 *)&(x)->protocol)
+
 #define READ(x) (*(volatile typeof(x) *)&(x))
 #define WRITE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
@@ -43,6 +49,7 @@ struct packet {
 	__u16 hops;      /* TTL or hop limit */
 	__u32 length;    /* bytes of the IP packet, header included: what ip_vs counts */
 	__u64 hash;
+	__u64 mac;       /* the frame's destination, low 48 bits as on the wire */
 };
 
 enum answer {

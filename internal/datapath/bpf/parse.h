@@ -49,6 +49,9 @@ static __always_inline enum parsed parse_tcp(void *transport, void *end, struct 
 	p->sport = tcp->source;
 	p->dport = tcp->dest;
 	flags = ((__u8 *)tcp)[TCP_FLAGS_OFFSET];
+	p->event = EVENT_ACK;
+	if ((flags & (TCP_RST | TCP_SYN | TCP_FIN | TCP_ACK)) == TCP_ACK)
+		return PARSED_TRANSPORT; /* what most are */
 	/* Priority as in ip_vs: RST, SYN, FIN, ACK. */
 	if (flags & TCP_RST)
 		p->event = EVENT_RST, p->flags |= PACKET_RST;
@@ -94,17 +97,19 @@ static __always_inline bool frame_holds(struct xdp_md *ctx, void *data, void *en
 	return length + ETH_HLEN <= end - data || length + ETH_HLEN <= bpf_xdp_get_buff_len(ctx);
 }
 
+#define V4_WITHOUT_OPTIONS 0x45 /* version and header length, RFC 791, Section 3.1 */
+
 static __always_inline enum parsed parse_v4(struct xdp_md *ctx, void *data, void *end,
 					    struct packet *p)
 {
 	struct iphdr *ip = data + ETH_HLEN;
 	__u16 fragment;
 
-	if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+	if ((void *)(ip + 1) > end)
 		return PARSED_MALFORMED;
+	if (*(__u8 *)ip != V4_WITHOUT_OPTIONS)
+		return ip->version != 4 || ip->ihl < 5 ? PARSED_MALFORMED : PARSED_PROTOCOL;
 	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_ICMP)
-		return PARSED_PROTOCOL;
-	if (ip->ihl != 5)
 		return PARSED_PROTOCOL;
 	p->length = bpf_ntohs(ip->tot_len);
 	if (p->length < sizeof(*ip) || !frame_holds(ctx, data, end, p->length))
@@ -153,15 +158,17 @@ static __always_inline enum parsed parse(struct xdp_md *ctx, struct packet *p)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	struct ethhdr *eth = data;
+	__u16 type;
 
-	if ((void *)(eth + 1) > end)
+	if (data + ETH_HLEN > end)
 		return PARSED_OTHER;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
+	p->mac = *(__u64 *)data & MAC_BITS;
+	type = *(__be16 *)(data + 2 * ETH_ALEN); /* struct ethhdr is packed: it is read by bytes */
+	if (type == bpf_htons(ETH_P_IP))
 		return parse_v4(ctx, data, end, p);
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+	if (type == bpf_htons(ETH_P_IPV6))
 		return parse_v6(ctx, data, end, p);
-	if (eth->h_proto == bpf_htons(ETH_P_ARP))
+	if (type == bpf_htons(ETH_P_ARP))
 		return PARSED_ARP;
 	return PARSED_OTHER;
 }

@@ -119,9 +119,7 @@ static __always_inline int relay(struct xdp_md *ctx, const struct packet *p, con
 {
 	if (r && !(p->family == FAMILY_V4 ? rewrite4(ctx, r) : rewrite6(ctx, r)))
 		return finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
-	if (!decrement(ctx, p))
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return send(ctx, hop, OUTCOME_FORWARD_ICMP);
+	return send(ctx, p, hop, OUTCOME_FORWARD_ICMP);
 }
 
 static __always_inline int relay_to_server(struct xdp_md *ctx, const struct packet *p,

@@ -157,6 +157,16 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 	return 0;
 }
 
+/* stays_established tells of most packets' states that an ACK from the client or, with NAT, from the
+ * server leaves them as they are: what next_state would find, without going through the tables. */
+static __always_inline bool stays_established(__u64 word, const struct control *k)
+{
+	const __u64 mask = 0xff | STATE_FLAG_INACTIVE | 0xffffffull << STATE_TIMEOUT_SHIFT;
+
+	return (word & mask) == (TCP_ESTABLISHED |
+				 (__u64)READ(k->tcp[TCP_ESTABLISHED]) << STATE_TIMEOUT_SHIFT);
+}
+
 /* observe moves the connection's state and time stamp on. Most packets move nothing. */
 static __always_inline void observe(struct conn *c, __u32 index, struct observation o,
 				    const struct control *k)
@@ -166,6 +176,8 @@ static __always_inline void observe(struct conn *c, __u32 index, struct observat
 
 	if (READ(c->seen) != now)
 		WRITE(c->seen, now);
+	if (o.event == EVENT_ACK && stays_established(word, k))
+		return;
 	if (next_state(word, o, k) != word)
 		move_state(index, o.protocol, o.event, o.from_server);
 }

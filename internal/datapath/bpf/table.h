@@ -22,37 +22,37 @@ static __always_inline __u64 mix(__u64 hash, __u64 value)
 	return hash ^ (hash >> 32);
 }
 
+/* hash_tuple: kind is protocol and family, ports are the source's and the destination's. A product's bits
+ * depend on those of lower places alone: what differs most goes in at the bottom, and mix folds the top,
+ * which depends on all, down for the next round. */
 static __always_inline __u64 hash_tuple(const union addr *source, const union addr *destination,
-					__be16 sport, __be16 dport, __u8 protocol, __u8 family)
+					__u32 ports, __u16 kind)
 {
-	__u64 ports = (__u64)sport << 32 | (__u64)dport << 16 | (__u64)protocol << 8 | family;
 	__u64 hash = hash_seed;
 
-	if (family == FAMILY_V4) {
-		hash = mix(hash, (__u64)source->word[3] << 32 | destination->word[3]);
-	} else {
+	hash = mix(hash, source->half[1] ^ destination->half[1] >> 32);
+	if ((kind >> 8) == FAMILY_V6) {
 		hash = mix(hash, source->half[0]);
-		hash = mix(hash, source->half[1]);
 		hash = mix(hash, destination->half[0]);
 		hash = mix(hash, destination->half[1]);
 	}
-	return mix(mix(hash, ports), hash);
+	return mix(hash, (__u64)kind << 32 | ports);
 }
 
 static __always_inline void hash_packet(struct packet *p)
 {
-	p->hash = hash_tuple(&p->source, &p->destination, p->sport, p->dport, p->protocol, p->family);
+	p->hash = hash_tuple(&p->source, &p->destination, PORTS(p, sport), KIND(p));
 }
 
 static __always_inline __u64 hash_forward(const struct conn *c)
 {
-	return hash_tuple(&c->client, &c->vaddr, c->cport, c->vport, c->protocol, c->family);
+	return hash_tuple(&c->client, &c->vaddr, PORTS(c, cport), KIND(c));
 }
 
 /* The tuple of a reply before it is translated: from the real server to the client. */
 static __always_inline __u64 hash_reverse(const struct conn *c, const struct dest *d)
 {
-	return hash_tuple(&d->addr, &c->client, d->port, c->cport, c->protocol, c->family);
+	return hash_tuple(&d->addr, &c->client, d->port | (__u32)c->cport << 16, KIND(c));
 }
 
 static __always_inline __u64 slot_word(__u64 hash, __u32 index)
@@ -84,17 +84,15 @@ static __always_inline bool same_addr(const union addr *a, const union addr *b)
 
 static __always_inline bool is_forward(const struct conn *c, const struct packet *p)
 {
-	return c->cport == p->sport && c->vport == p->dport && c->protocol == p->protocol &&
-	       c->family == p->family && same_addr(&c->client, &p->source) &&
-	       same_addr(&c->vaddr, &p->destination);
+	return PORTS(c, cport) == PORTS(p, sport) && KIND(c) == KIND(p) &&
+	       same_addr(&c->client, &p->source) && same_addr(&c->vaddr, &p->destination);
 }
 
 static __always_inline bool is_reverse(const struct conn *c, const struct packet *p)
 {
 	struct dest *d;
 
-	if (c->cport != p->dport || c->protocol != p->protocol || c->family != p->family ||
-	    !same_addr(&c->client, &p->destination))
+	if (c->cport != p->dport || KIND(c) != KIND(p) || !same_addr(&c->client, &p->destination))
 		return false;
 	d = dest_at(c->dest);
 	return d && d->port == p->sport && same_addr(&d->addr, &p->source);
@@ -105,45 +103,42 @@ static __always_inline bool in_use(__u64 state)
 	return STATE_LIFE(state) == LIFE_LIVE || STATE_LIFE(state) == LIFE_NEW;
 }
 
-static __always_inline bool belongs(const struct packet *p, __u64 word)
+/* owner gives the entry of a slot's word if the packet belongs to it, else NULL. */
+static __always_inline struct conn *owner(const struct packet *p, __u64 word)
 {
 	struct conn *c = conn_at(SLOT_INDEX(word));
 
 	if (!c || !in_use(READ(c->state)))
-		return false; /* ended, its slot not yet cleared */
-	return (__u32)word & SLOT_REVERSE ? is_reverse(c, p) : is_forward(c, p);
+		return NULL; /* ended, its slot not yet cleared */
+	if ((__u32)word & SLOT_REVERSE ? is_reverse(c, p) : is_forward(c, p))
+		return c;
+	return NULL;
 }
 
-/* search gives the word of the slot that the packet belongs to, or 0. */
-static __always_inline __u64 search(const struct packet *p)
-{
-	__u32 signature = p->hash >> 32;
-
-	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
-		struct bucket *b = bucket_at(p->hash, neighbour);
-
-		if (!b)
-			return 0;
-		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
-			__u64 word = READ(b->slot[i]);
-
-			if ((__u32)(word >> 32) != signature || !belongs(p, word))
-				continue;
-			if (READ(b->slot[i]) == word)
-				return word;
-		}
-	}
-	return 0;
-}
-
-/* find gives the entry that the packet belongs to, or NULL; *slot is the slot's word. */
+/* find gives the entry that the packet belongs to, or NULL; *slot is the lower half of its slot's word. */
 static __always_inline struct conn *find(const struct packet *p, __u32 *slot)
 {
-	__u32 word = search(p);
+	__u32 signature = p->hash >> 32;
+	struct conn *found = NULL;
+	__u64 word = 0;
 
+	for (__u32 i = 0; i < 2 * BUCKET_SLOTS; i++) {
+		struct bucket *b = bucket_at(p->hash, i / BUCKET_SLOTS);
+
+		if (!b)
+			break;
+		word = READ(b->slot[i % BUCKET_SLOTS]);
+		if ((__u32)(word >> 32) != signature)
+			continue;
+		found = owner(p, word);
+		if (found && READ(b->slot[i % BUCKET_SLOTS]) == word)
+			break;
+		found = NULL;
+	}
+	MERGE(found);
 	MERGE(word);
 	*slot = word;
-	return word ? conn_at(SLOT_INDEX(word)) : NULL;
+	return found;
 }
 
 /* take gives the index of a free entry in state FREE, or 0 when there is none. */

@@ -107,7 +107,8 @@ struct minima {
 /* Where to send a frame: destination MAC in the low 48 bits as they lie on the wire, row of devices
  * in the high 16. One aligned word, so that no reader sees half of it. 0: not known. */
 #define HOP_DEVICE(word) ((__u32)((word) >> 48))
-#define HOP_MAC 0xffffffffffffull
+#define MAC_BITS 0xffffffffffffull
+#define HOP_MAC MAC_BITS
 #define HOP_GUESS (1ull << 63) /* of a client's hop: not looked up yet */
 #define MAX_DEVICES 64
 
