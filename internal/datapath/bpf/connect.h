@@ -93,17 +93,18 @@ static __always_inline int publish_or_make_room(__u64 hash, __u64 word, __u32 no
 	return position;
 }
 
-/* lost_to_rival settles with entries of the same key. Each CPU publishes first and looks then, so of
- * two at least one sees the other. A LIVE rival wins; of two NEW ones the lower position wins, and
- * kills the other, whose own confirm then fails: exactly one of the two swaps succeeds. */
-static __always_inline bool lost_to_rival(const struct conn *mine, const struct packet *p,
-					  __u64 my_word, int my_position)
+/* lost_to settles with entries of the same key. Each CPU publishes first and looks then, so of two at
+ * least one sees the other. A LIVE rival wins; of two NEW ones the lower position wins, and kills the
+ * other, whose own confirm then fails: exactly one of the two swaps succeeds. */
+__noinline int lost_to(const struct packet *p, __u64 my_word, int my_position)
 {
+	if (!p)
+		return 1; /* never so, but the verifier can't know */
 	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
 		struct bucket *b = bucket_at(p->hash, neighbour);
 
 		if (!b)
-			return true;
+			return 1;
 		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
 			__u64 word = READ(b->slot[i]);
 			struct conn *c;
@@ -117,18 +118,40 @@ static __always_inline bool lost_to_rival(const struct conn *mine, const struct 
 				continue;
 			state = READ(c->state);
 			if (STATE_LIFE(state) == LIFE_LIVE)
-				return true;
+				return 1;
 			if (STATE_LIFE(state) != LIFE_NEW)
 				continue;
 			if ((int)(neighbour * BUCKET_SLOTS + i) < my_position)
-				return true;
+				return 1;
 			if (__sync_val_compare_and_swap(&c->state, state,
 							with_life(state, LIFE_DEAD)) != state &&
 			    STATE_LIFE(READ(c->state)) == LIFE_LIVE)
-				return true; /* it confirmed before we could kill it */
+				return 1; /* it confirmed before we could kill it */
 		}
 	}
-	return false;
+	return 0;
+}
+
+/* lost_to_rival looks for other slots with the signature, which there are when two CPUs race. */
+static __always_inline bool lost_to_rival(const struct packet *p, __u64 my_word, int my_position)
+{
+	__u32 signature = my_word >> 32;
+	__u64 n = 0;
+
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(p->hash, neighbour);
+
+		if (!b)
+			return true;
+#pragma unroll
+		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+			__u64 differs = signature_in(b, i) ^ signature;
+
+			MERGE(differs); /* a sum without branches, whatever the compiler thinks */
+			n += (differs - 1) >> 63;
+		}
+	}
+	return n > 1 && lost_to(p, my_word, my_position);
 }
 
 /* withdraw takes back an entry that was never confirmed. If a rival has killed it, the sweep may have it
@@ -221,7 +244,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 		WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
 		return hand_on(ctx, STAGE_STATELESS);
 	}
-	if (lost_to_rival(c, p, word, position) || !confirm(c, state, slot)) {
+	if (lost_to_rival(p, word, position) || !confirm(c, state, slot)) {
 		withdraw(c, state, p->hash, word);
 		return lost(ctx, p, k);
 	}

@@ -115,30 +115,68 @@ static __always_inline struct conn *owner(const struct packet *p, __u64 word)
 	return NULL;
 }
 
+/* search gives the word of the slot that the packet belongs to, or 0: slot by slot, for find. */
+__noinline __u64 search(const struct packet *p)
+{
+	if (!p)
+		return 0; /* never so, but the verifier can't know */
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(p->hash, neighbour);
+
+		if (!b)
+			return 0;
+		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+			__u64 word = READ(b->slot[i]);
+
+			if (word >> 32 == p->hash >> 32 && owner(p, word) && READ(b->slot[i]) == word)
+				return word;
+		}
+	}
+	return 0;
+}
+
+/* The upper half of a slot's word, alone. */
+static __always_inline __u32 signature_in(const struct bucket *b, __u32 i)
+{
+	return READ(((const pair32 *)&b->slot[i])[1]);
+}
+
+/* signed_by gives the first slot of a bucket with the signature, or BUCKET_SLOTS: in two instructions
+ * a slot, as a home is looked through for each packet, and twice for a connection's first. */
+static __always_inline __u32 signed_by(const struct bucket *b, __u32 signature)
+{
+#pragma unroll
+	for (__u32 i = 0; i < BUCKET_SLOTS; i++)
+		if (signature_in(b, i) == signature)
+			return i;
+	return BUCKET_SLOTS;
+}
+
 /* find gives the entry that the packet belongs to, or NULL; *slot is the lower half of its slot's word. */
 static __always_inline struct conn *find(const struct packet *p, __u32 *slot)
 {
-	__u32 signature = p->hash >> 32;
-	struct conn *found = NULL;
+	struct conn *c = NULL;
 	__u64 word = 0;
 
-	for (__u32 i = 0; i < 2 * BUCKET_SLOTS; i++) {
-		struct bucket *b = bucket_at(p->hash, i / BUCKET_SLOTS);
+	for (__u32 neighbour = 0; neighbour < 2; neighbour++) {
+		struct bucket *b = bucket_at(p->hash, neighbour);
+		__u32 i = b ? signed_by(b, p->hash >> 32) : BUCKET_SLOTS;
 
-		if (!b)
-			break;
-		word = READ(b->slot[i % BUCKET_SLOTS]);
-		if ((__u32)(word >> 32) != signature)
+		if (!b || i == BUCKET_SLOTS)
 			continue;
-		found = owner(p, word);
-		if (found && READ(b->slot[i % BUCKET_SLOTS]) == word)
+		word = READ(b->slot[i]);
+		c = owner(p, word);
+		if (c && READ(b->slot[i]) == word)
 			break;
-		found = NULL;
+		/* Another connection with this signature, or one that is being ended or replaced. */
+		word = search(p);
+		c = word ? conn_at(SLOT_INDEX(word)) : NULL;
+		break;
 	}
-	MERGE(found);
+	MERGE(c);
 	MERGE(word);
 	*slot = word;
-	return found;
+	return c;
 }
 
 /* take gives the index of a free entry in state FREE, or 0 when there is none. */
