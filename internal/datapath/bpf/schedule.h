@@ -104,51 +104,73 @@ static __always_inline bool less(__u64 cost_a, __u64 weight_a, __u64 cost_b, __u
 	return cost_a * weight_b < cost_b * weight_a;
 }
 
-/* look_at_group finds the best server of a group anew; the first of equal ones, as in the list.
- *
- * What none costs is read from the head, so that the verifier takes it for unknown from the beginning,
- * and finds each round to be like the one before. */
+/* A candidate: a server, and what it costs. */
+struct candidate {
+	__u64 cost;
+	__u64 element; /* as in the list */
+};
+
+/* none is the candidate that any server beats. It is read from the head, so that the verifier takes it
+ * for unknown from the beginning, and finds each round to be like the one before. */
+static __always_inline struct candidate none(const struct block_head *head)
+{
+	return (struct candidate){ READ(head->none_cost), READ(head->none) };
+}
+
+static __always_inline struct candidate better(struct candidate best, struct candidate other)
+{
+	if (less(other.cost, ELEMENT_WEIGHT(other.element), best.cost, ELEMENT_WEIGHT(best.element)))
+		return other;
+	return best;
+}
+
+static __always_inline __u64 cost_of(const struct block_head *head, __u64 conns)
+{
+	if (head->idle_first && !(__u32)conns)
+		return 0;
+	return (__u64)(__u32)conns * head->active_cost + (conns >> 32) * head->inactive_cost +
+	       head->base_cost;
+}
+
+/* look_at_group finds the best server of a group anew; the first of equal ones, as in the list. Behind the
+ * last server there are elements of weight 0. */
 __noinline int look_at_group(__u32 block, __u32 group)
 {
 	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
+	__u32 key = block + 1 + group * (GROUP_SERVERS / CHUNK_WORDS);
+	struct candidate best;
 	struct minimum *m;
-	__u64 best_cost, best;
 
 	if (!head)
 		return 0;
 	m = minimum_of(block, head, group);
 	if (!m)
 		return 0;
-	best_cost = READ(head->none_cost);
-	best = READ(head->none);
-	for (__u32 i = 0; i < GROUP_SERVERS; i++) {
-		/* Behind the last server there are elements of weight 0. */
-		__u64 e = element(block + 1, group * GROUP_SERVERS + i);
-		__u32 slot = ELEMENT_SLOT(e);
-		struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
-		__u64 word, cost;
+	best = none(head);
+	for (__u32 half = 0; half < GROUP_SERVERS / CHUNK_WORDS; half++, key++) {
+		struct chunk *c = bpf_map_lookup_elem(&blocks, &key);
 
-		if (!n)
+		if (!c)
 			return 0;
-		word = READ(n->word);
-		cost = (__u64)(__u32)word * head->active_cost +
-		       (word >> 32) * head->inactive_cost + head->base_cost;
-		if (head->idle_first && !(__u32)word)
-			cost = 0;
-		if (less(cost, ELEMENT_WEIGHT(e), best_cost, ELEMENT_WEIGHT(best))) {
-			best_cost = cost;
-			best = e;
+		for (__u32 i = 0; i < CHUNK_WORDS; i++) {
+			__u64 e = READ(c->word[i]);
+			__u32 slot = ELEMENT_SLOT(e);
+			struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
+
+			if (!n)
+				return 0;
+			best = better(best, (struct candidate){ cost_of(head, READ(n->word)), e });
 		}
 	}
-	WRITE(m->cost, best_cost);
-	WRITE(m->element, best);
+	WRITE(m->cost, best.cost);
+	WRITE(m->element, best.element);
 	return 1;
 }
 
 /* look_at_dirty looks at the groups whose bits are set. */
 static __always_inline void look_at_dirty(__u32 block, const struct block_head *head, __u64 dirty)
 {
-	for (__u32 group = 0; group < GROUPS; group++) {
+	for (__u32 group = 0; group < GROUPS && dirty >> group; group++) {
 		if (group * GROUP_SERVERS >= READ(head->servers))
 			break;
 		if (dirty >> group & 1)
@@ -159,26 +181,21 @@ static __always_inline void look_at_dirty(__u32 block, const struct block_head *
 /* least_of_groups compares the groups' best. */
 static __always_inline __u32 least_of_groups(__u32 block, const struct block_head *head)
 {
-	__u64 best_cost = READ(head->none_cost);
-	__u64 best = READ(head->none);
+	__u32 servers = READ(head->servers);
+	__u32 key = block + head->table;
+	struct candidate best = none(head);
 
-	for (__u32 group = 0; group < GROUPS; group++) {
-		struct minimum *m;
-		__u64 e, cost;
+	for (__u32 group = 0; group < GROUPS; group += CHUNK_MINIMA, key++) {
+		struct minima *m = bpf_map_lookup_elem(&blocks, &key);
 
-		if (group * GROUP_SERVERS >= READ(head->servers))
+		if (!m || group * GROUP_SERVERS >= servers)
 			break;
-		m = minimum_of(block, head, group);
-		if (!m)
-			break;
-		cost = READ(m->cost);
-		e = READ(m->element);
-		if (less(cost, ELEMENT_WEIGHT(e), best_cost, ELEMENT_WEIGHT(best))) {
-			best_cost = cost;
-			best = e;
-		}
+		/* A chunk's minima that are of no group are none's. */
+		for (__u32 i = 0; i < CHUNK_MINIMA; i++)
+			best = better(best, (struct candidate){ READ(m->of[i].cost),
+								READ(m->of[i].element) });
 	}
-	return ELEMENT_SLOT(best);
+	return ELEMENT_SLOT(best.element);
 }
 
 /* pick_least is lc, wlc, sed and nq. A list that was swapped in has no minima until its bits are set,
