@@ -7,14 +7,16 @@
 #include "table.h"
 
 #define CLOCK_MONOTONIC 1
-#define SLICE 1024           /* entries in one callback */
+#define SLICE 1024           /* entries looked at in one callback, and */
+#define SLICE_ENDED 256      /* how many of them may end: each costs two or three cache misses */
 #define TICK_LONGEST 25      /* ms */
 #define PASS 2000            /* ms that a pass over the used part of the table should take */
 #define RESTING_TIME 1000    /* ms */
 #define OVERFLOW_TIME 60000  /* ms: so long there may be connections without entries */
 #define NS_PER_MS 1000000ull
 
-/* sweep_entry moves one entry on in its life. A function of its own, verified once. */
+/* sweep_entry moves one entry on in its life, and returns 1 if it ended a connection. A function of its
+ * own, verified once. */
 __noinline int sweep_entry(__u32 index, __u32 now)
 {
 	struct conn *c = conn_at(index);
@@ -25,9 +27,7 @@ __noinline int sweep_entry(__u32 index, __u32 now)
 	state = READ(c->state);
 	switch (STATE_LIFE(state)) {
 	case LIFE_LIVE:
-		if (expired(c, state, now))
-			expire(index);
-		break;
+		return expired(c, state, now) && expire(index);
 	case LIFE_DEAD:
 		WRITE(c->seen, now);
 		WRITE(c->state, with_life(state, LIFE_RESTING));
@@ -40,15 +40,15 @@ __noinline int sweep_entry(__u32 index, __u32 now)
 	return 0;
 }
 
-/* sweep_slice sweeps the next entries and gives how many are in use at most. */
+/* sweep_slice sweeps the next entries, and gives the time until the next slice is due, in ms. */
 static __always_inline __u32 sweep_slice(struct sweep *k, __u32 now)
 {
 	__u32 zero = 0;
 	struct pool *pl = bpf_map_lookup_elem(&pool, &zero);
-	__u32 used, index;
+	__u32 used, index, ended = 0, wait;
 
 	if (!pl)
-		return 0;
+		return TICK_LONGEST;
 	used = READ(pl->fresh);
 	index = k->cursor;
 	for (__u32 i = 0; i < SLICE; i++) {
@@ -57,10 +57,15 @@ static __always_inline __u32 sweep_slice(struct sweep *k, __u32 now)
 			k->passes++;
 			break;
 		}
-		sweep_entry(index, now);
+		ended += sweep_entry(index, now) & 1;
+		if (ended >= SLICE_ENDED)
+			break;
 	}
 	k->cursor = index;
-	return used;
+	if (ended >= SLICE_ENDED)
+		return 1;
+	wait = PASS / (used / SLICE + 1);
+	return wait > TICK_LONGEST ? TICK_LONGEST : wait ?: 1;
 }
 
 /* tick is one turn of the timer: ms until the next. */
@@ -69,7 +74,6 @@ static __always_inline __u32 tick(__u32 now)
 	__u32 zero = 0;
 	struct sweep *k = bpf_map_lookup_elem(&sweeps, &zero);
 	struct control *c = control();
-	__u32 slices, wait;
 
 	if (!k || !c)
 		return TICK_LONGEST;
@@ -78,9 +82,7 @@ static __always_inline __u32 tick(__u32 now)
 		WRITE(c->overflow, 0);
 	k->ticks++;
 	estimate_some(k, c, now);
-	slices = sweep_slice(k, now) / SLICE + 1;
-	wait = PASS / slices;
-	return wait > TICK_LONGEST ? TICK_LONGEST : wait ?: 1;
+	return sweep_slice(k, now);
 }
 
 static int on_timer(void *map, __u32 *key, struct timer_value *v)
