@@ -33,22 +33,6 @@ func (f folder) hasNext() bool {
 	return err == nil
 }
 
-// mend carries an upgrade on that was killed. It needs the lock.
-func (f folder) mend() error {
-	if !f.hasNext() {
-		return nil
-	}
-	s := successor{folder: f}
-	err := s.activate()
-	if err == nil {
-		err = s.adopt()
-	}
-	if err != nil {
-		return fmt.Errorf("carry on an upgrade that was interrupted: %w", err)
-	}
-	return nil
-}
-
 // dropNext unpins what a killed upgrade had prepared, or what can't be switched to.
 func (f folder) dropNext() error {
 	names, err := f.nextPins()
@@ -96,6 +80,23 @@ func (s successor) did(what string) {
 	}
 }
 
+// mend carries an upgrade on that was killed. It needs the lock.
+func (f folder) mend() error { return successor{folder: f}.mend() }
+
+func (s successor) mend() error {
+	if !s.hasNext() {
+		return nil
+	}
+	err := s.activate()
+	if err == nil {
+		err = s.adopt()
+	}
+	if err != nil {
+		return fmt.Errorf("carry on an upgrade that was interrupted: %w", err)
+	}
+	return nil
+}
+
 // prepare pins new maps and programs beside the old.
 func (s successor) prepare(objects *directorObjects, changes []MapChange) error {
 	made := map[string]bool{}
@@ -116,7 +117,7 @@ func (s successor) prepare(objects *directorObjects, changes []MapChange) error 
 		if programPrefix+name == readyPin {
 			return nil
 		}
-		defer s.did("pin " + name)
+		defer s.did("pin " + programPrefix + name)
 		return (*p).Pin(s.pin(nextPrefix + programPrefix + name))
 	})
 	if err == nil {

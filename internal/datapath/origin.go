@@ -4,8 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 )
 
 // stateFormat grows by one when what is in the maps changes its meaning in a way that their types do
@@ -95,7 +98,7 @@ func (f folder) runsThisVersion(spec *ebpf.CollectionSpec) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("look at program %s: %w", name, err)
 		}
-		same, err := wanted.Instructions.HasTag(info.Tag, binary.LittleEndian)
+		same, err := hasTag(wanted.Instructions, info.Tag)
 		if err != nil {
 			return false, fmt.Errorf("compare program %s: %w", name, err)
 		}
@@ -104,4 +107,14 @@ func (f folder) runsThisVersion(spec *ebpf.CollectionSpec) (bool, error) {
 		}
 	}
 	return len(running) == len(spec.Programs), nil
+}
+
+// hasTag tells whether the kernel gives instructions this tag.
+func hasTag(instructions asm.Instructions, tag string) (bool, error) {
+	resolved := slices.Clone(instructions)
+	// Writing them out fills in where their functions are, as loading does.
+	if err := resolved.Marshal(io.Discard, binary.LittleEndian); err != nil {
+		return false, err
+	}
+	return resolved.HasTag(tag, binary.LittleEndian)
 }
