@@ -10,6 +10,8 @@ import (
 func convertMap(name string, made *ebpf.Map, running map[string]*ebpf.Map, spec *ebpf.CollectionSpec) error {
 	var err error
 	switch name {
+	case directorMapOrigins:
+		err = copyOrigin(made, running[name], 0) // settle notes the object
 	case directorMapOutcomes:
 		err = convertOutcomes(made, running, spec)
 	default:

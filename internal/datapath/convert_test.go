@@ -41,7 +41,7 @@ func (d *installed) refusesToChange() {
 	origins, err := ebpf.LoadPinnedMap(d.pin(directorMapOrigins), nil)
 	must(d.t, err)
 	defer origins.Close()
-	must(d.t, successor{folder: d.folder}.noteObject(origins, 1))
+	must(d.t, copyOrigin(origins, origins, 1))
 	for _, change := range []bool{true, false} {
 		_, err := Open(change)
 		var other *OtherVersionError
@@ -92,17 +92,9 @@ func TestUpgradeConvertsDevices(t *testing.T) {
 // TestUpgradeConvertsOutcomes: counters are found by their names, where the numbers have changed.
 func TestUpgradeConvertsOutcomes(t *testing.T) {
 	d := install(t)
-	before := d.spec().Maps[directorMapOrigins].Copy()
-	before.Value = btf.Copy(before.Value)
-	for _, m := range btf.UnderlyingType(before.Value).(*btf.Struct).Members {
-		if m.Name == "outcome" {
-			values := m.Type.(*btf.Array).Type.(*btf.Enum).Values
-			values[2].Name, values[3].Name = values[3].Name, values[2].Name
-		}
-	}
-	var origin directorOrigin
-	d.change(directorMapOrigins, func(m *ebpf.Map) { must(t, m.Lookup(uint32(0), &origin)) })
-	d.pretend(directorMapOrigins, before, func(m *ebpf.Map) { must(t, m.Put(uint32(0), origin)) })
+	d.pretendOutcomes(func(e *btf.Enum) {
+		e.Values[2].Name, e.Values[3].Name = e.Values[3].Name, e.Values[2].Name
+	})
 	d.change(directorMapOutcomes, func(m *ebpf.Map) {
 		each := make([]uint64, ebpf.MustPossibleCPU())
 		each[0] = 33
@@ -116,7 +108,6 @@ func TestUpgradeConvertsOutcomes(t *testing.T) {
 	if done.Already || done.action(directorMapOutcomes) != mapConverted {
 		t.Errorf("%+v", done)
 	}
-	// The names in the kernel are the old ones still: origins is reused. So the rows are swapped once.
 	var got [2]uint64
 	d.change(directorMapOutcomes, func(m *ebpf.Map) {
 		for i := range got {
@@ -129,6 +120,40 @@ func TestUpgradeConvertsOutcomes(t *testing.T) {
 		t.Errorf("rows 2 and 3: %v, want 22 and 33", got)
 	}
 	d.whole("outcomes converted")
+	done, err = Upgrade(false)
+	if err != nil || !done.Already {
+		t.Errorf("once more: %+v, %v", done, err)
+	}
+}
+
+// TestUpgradeWithMoreOutcomes: where there are only more of them than before, they are counted on in the
+// same map, and nothing that is counted meanwhile is lost.
+func TestUpgradeWithMoreOutcomes(t *testing.T) {
+	d := install(t)
+	d.pretendOutcomes(func(e *btf.Enum) {
+		e.Values = append(e.Values[:5:5], btf.EnumValue{Name: "OUTCOMES", Value: 5})
+	})
+	done, err := Upgrade(true)
+	must(t, err)
+	if done.action(directorMapOutcomes) != mapReused {
+		t.Errorf("%+v", done)
+	}
+	d.whole("more outcomes")
+}
+
+// pretendOutcomes makes the kernel know another enum outcome as the one that is counted by.
+func (d *installed) pretendOutcomes(change func(*btf.Enum)) {
+	d.t.Helper()
+	before := d.spec().Maps[directorMapOrigins].Copy()
+	before.Value = btf.Copy(before.Value)
+	for _, m := range btf.UnderlyingType(before.Value).(*btf.Struct).Members {
+		if m.Name == "outcome" {
+			change(m.Type.(*btf.Array).Type.(*btf.Enum))
+		}
+	}
+	var origin directorOrigin
+	d.change(directorMapOrigins, func(m *ebpf.Map) { must(d.t, m.Lookup(uint32(0), &origin)) })
+	d.pretend(directorMapOrigins, before, func(m *ebpf.Map) { must(d.t, m.Put(uint32(0), origin)) })
 }
 
 // change gives a pinned map to f.

@@ -161,6 +161,10 @@ type directorOrigin struct {
 			Element uint64
 		}
 	}
+	Service   [0]directorService
+	Dest      [0]directorDest
+	Pool      [0]directorPool
+	Control   [0]directorControl
 	Scheduler [0]directorScheduler
 	Life      [0]directorLife
 	Outcome   [0]directorOutcome

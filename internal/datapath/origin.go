@@ -36,6 +36,16 @@ func writeOrigin(m *ebpf.Map, o directorOrigin) error {
 	return nil
 }
 
+// copyOrigin copies where the maps come from, with another object's sum.
+func copyOrigin(to, from *ebpf.Map, object uint64) error {
+	o, err := readOrigin(from)
+	if err != nil {
+		return err
+	}
+	o.Object = object
+	return writeOrigin(to, o)
+}
+
 // An OtherVersionError says that the data path was loaded by another version of Drover, whose maps this
 // one would misread.
 type OtherVersionError struct{ Difference string }
@@ -75,7 +85,7 @@ func (f folder) checkVersion() error {
 		return err
 	}
 	for _, c := range changes {
-		if c.Action != mapReused && c.Name != directorMapStages {
+		if c.isDifferent() {
 			return &OtherVersionError{fmt.Sprintf("map %s: %s", c.Name, c.Why)}
 		}
 	}

@@ -40,6 +40,17 @@ var whenChanged = map[string]string{
 	directorMapOutcomes:    mapConverted,
 }
 
+// eachVersion has the maps that every version makes for itself, and why.
+var eachVersion = map[string]string{
+	directorMapStages:  "it holds this version's programs",
+	directorMapOrigins: "it describes this version",
+}
+
+// isDifferent tells whether a running map is not as this version would have made it.
+func (c MapChange) isDifferent() bool {
+	return c.Action != mapReused && (c.Action == mapRefused || eachVersion[c.Name] == "" || c.Why != eachVersion[c.Name])
+}
+
 // A LayoutError says that a version's map can't be taken over by another. Nothing was changed.
 type LayoutError struct{ Map, Difference string }
 
@@ -78,7 +89,7 @@ func compareNamed(name string, running map[string]*ebpf.Map, spec *ebpf.Collecti
 	case m == nil:
 		return MapChange{name, mapMade, "it is new in this version"}, nil
 	case name == directorMapStages:
-		return MapChange{name, mapMade, "of this version's programs"}, nil
+		return MapChange{name, mapMade, eachVersion[name]}, nil
 	}
 	difference, err := compareMap(m, ours)
 	if err == nil && difference == "" {
@@ -92,6 +103,8 @@ func compareNamed(name string, running map[string]*ebpf.Map, spec *ebpf.Collecti
 	switch {
 	case err != nil:
 		return MapChange{}, err
+	case difference == "" && name == directorMapOrigins:
+		return MapChange{name, mapConverted, eachVersion[name]}, nil
 	case difference == "":
 		return MapChange{Name: name, Action: mapReused}, nil
 	case whenChanged[name] != "":

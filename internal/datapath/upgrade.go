@@ -86,19 +86,13 @@ func (s successor) upgrade(spec *ebpf.CollectionSpec, force bool) (*Upgraded, er
 	if err != nil {
 		return nil, err
 	}
-	done := &Upgraded{Already: same && !force && allReused(changes), Maps: changes}
+	done := &Upgraded{Already: same && !force && !slices.ContainsFunc(changes, MapChange.isDifferent), Maps: changes}
 	if !done.Already {
 		if done.Programs, err = s.replace(running, spec, changes); err != nil {
 			return nil, err
 		}
 	}
 	return done, s.settle(running, spec)
-}
-
-func allReused(changes []MapChange) bool {
-	return !slices.ContainsFunc(changes, func(c MapChange) bool {
-		return c.Action != mapReused && c.Name != directorMapStages
-	})
 }
 
 // replace loads the new programs over the running maps and switches to them.
@@ -116,7 +110,7 @@ func (s successor) replace(running map[string]*ebpf.Map, spec *ebpf.CollectionSp
 		return nil, err
 	}
 	// From here on nobody trusts the sum of the old object.
-	if err := s.noteObject(running[directorMapOrigins], 0); err != nil {
+	if err := copyOrigin(running[directorMapOrigins], running[directorMapOrigins], 0); err != nil {
 		return nil, err
 	}
 	if err := s.prepare(objects, changes); err != nil {
@@ -210,15 +204,6 @@ func (s successor) comparePrograms(objects *directorObjects) ([]ProgramChange, e
 	return sorted, err
 }
 
-func (s successor) noteObject(origins *ebpf.Map, sum uint64) error {
-	origin, err := readOrigin(origins)
-	if err != nil {
-		return err
-	}
-	origin.Object = sum
-	return writeOrigin(origins, origin)
-}
-
 // settle unpins what this version has no more, and notes whose layout the maps have now.
 func (s successor) settle(running map[string]*ebpf.Map, spec *ebpf.CollectionSpec) error {
 	names, err := s.pinNames()
@@ -236,5 +221,10 @@ func (s successor) settle(running map[string]*ebpf.Map, spec *ebpf.CollectionSpe
 		}
 		s.did("unpin " + name)
 	}
-	return s.noteObject(running[directorMapOrigins], objectSum())
+	origins, err := ebpf.LoadPinnedMap(s.pin(directorMapOrigins), nil)
+	if err != nil {
+		return fmt.Errorf("open the pinned map %s: %w", directorMapOrigins, err)
+	}
+	defer origins.Close()
+	return copyOrigin(origins, origins, objectSum())
 }

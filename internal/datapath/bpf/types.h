@@ -274,13 +274,18 @@ struct sweep {
 	__u64 ticks;
 };
 
-/* What a later version has to know of the load. Its layout never changes.
+/* What a later version has to know of the load. The layout of its 32 bytes never changes.
  *
- * The empty arrays cost nothing. They write into the map's BTF, which "drover datapath upgrade" compares,
- * what the maps' own types do not show: what lies in chunks, and what numbers mean. */
+ * The empty arrays write into the map's BTF, which "drover datapath upgrade" compares, what the other
+ * maps' types do not show: what lies in chunks, what numbers mean, and what a version has made of the
+ * padding in values of maps that are older than itself. The map is made anew by each version. */
 struct origin {
 	struct block_head block_head[0];
 	struct minima minima[0];
+	struct service service[0];
+	struct dest dest[0];
+	struct pool pool[0];
+	struct control control[0];
 	enum scheduler scheduler[0];
 	enum life life[0];
 	enum outcome outcome[0];
