@@ -133,10 +133,12 @@ func (d *installed) turns(when string) {
 func TestUpgradeForced(t *testing.T) {
 	d := install(t)
 	d.whole("loaded")
-	before := xdpOn(t, frontName)
+	before, old := xdpOn(t, frontName), d.programIDs()
 	done, err := Upgrade(true)
 	must(t, err)
 	d.whole("upgraded")
+	// The timer too would hold its program.
+	eventually(t, 5*time.Second, "the old programs are gone", func() bool { return noneExists(old) })
 	if xdpOn(t, frontName) == before || done.Already {
 		t.Errorf("program %d as before, or already %v", before, done.Already)
 	}
@@ -150,6 +152,28 @@ func TestUpgradeForced(t *testing.T) {
 			t.Errorf("map %+v", m)
 		}
 	}
+}
+
+// programIDs are those of the pinned programs.
+func (d *installed) programIDs() (ids []ebpf.ProgramID) {
+	d.t.Helper()
+	programs, err := d.pinnedPrograms()
+	must(d.t, err)
+	defer closePrograms(programs)
+	for _, p := range programs {
+		ids = append(ids, ebpf.ProgramID(programID(d.t, p)))
+	}
+	return ids
+}
+
+func noneExists(ids []ebpf.ProgramID) bool {
+	for _, id := range ids {
+		if p, err := ebpf.NewProgramFromID(id); err == nil {
+			p.Close()
+			return false
+		}
+	}
+	return true
 }
 
 func TestUpgradeOfThisVersion(t *testing.T) {
