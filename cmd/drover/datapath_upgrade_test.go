@@ -19,7 +19,8 @@ func TestPrintUpgraded(t *testing.T) {
 		{"upgraded", &datapath.Upgraded{
 			Programs: []datapath.ProgramChange{
 				{Name: "drover_xdp", Old: "0123456789abcdef", New: "fedcba9876543210"},
-				{Name: "former", Old: "00000000000000ff"}, {Name: "tunnel", New: "00000000000000fe"},
+				{Name: "former", Old: "00000000000000ff"},
+				{Name: "tunnel", New: "00000000000000fe"},
 			},
 			Maps: []datapath.MapChange{
 				{Name: "conns", Action: "reused"}, {Name: "stages", Action: "made", Why: "it holds this version's programs"},

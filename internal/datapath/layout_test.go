@@ -53,8 +53,10 @@ func TestCompareFields(t *testing.T) {
 		{"signed", record("a"), &btf.Struct{Size: 4, Members: []btf.Member{
 			{Name: "a", Type: &btf.Int{Size: 4, Encoding: btf.Signed}},
 		}}, "a is u32 at 0, in this version s32 at 0"},
-		{"longer array", &btf.Array{Type: u32, Index: u32, Nelems: 2}, &btf.Array{Type: u32, Index: u32, Nelems: 3},
-			" is [2]u32 at 0, in this version [3]u32 at 0"},
+		{
+			"longer array", &btf.Array{Type: u32, Index: u32, Nelems: 2}, &btf.Array{Type: u32, Index: u32, Nelems: 3},
+			" is [2]u32 at 0, in this version [3]u32 at 0",
+		},
 		{"deep", nested(record("a", "b")), nested(record("b", "a")), "inner.b is u32 at 4, in this version u32 at 0"},
 		{"enumeration grew", described("K_A", "K_B", "KINDS"), described("K_A", "K_B", "K_C", "KINDS"), ""},
 		{"enumeration shrank", described("K_A", "K_B", "KINDS"), described("K_A", "KINDS"),

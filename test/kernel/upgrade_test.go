@@ -17,9 +17,8 @@ func TestUpgrade(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cluster := labUp(ctx, t, lab.NAT)
-	for _, vip := range cluster.Topology.VIPs {
-		balance(ctx, t, cluster, vip, "-m")
-	}
+	vip := cluster.Topology.VIPs[0]
+	balance(ctx, t, cluster, vip, "-m")
 	already := run(ctx, t, cluster, lab.Director, "drover", "datapath", "upgrade")
 	if want := "The data path is already this version.\n"; already != want {
 		t.Errorf("upgrade: %q, want %q", already, want)
@@ -32,8 +31,5 @@ func TestUpgrade(t *testing.T) {
 	if !strings.Contains(status, "this version\n") {
 		t.Errorf("status after the upgrade:\n%s", status)
 	}
-	for _, vip := range cluster.Topology.VIPs {
-		checkAnswers(t, ask(ctx, t, cluster, vip))
-	}
-	waitCounted(ctx, t, cluster)
+	checkAnswers(t, ask(ctx, t, cluster, vip))
 }
