@@ -59,10 +59,14 @@ func TestCompareFields(t *testing.T) {
 		},
 		{"deep", nested(record("a", "b")), nested(record("b", "a")), "inner.b is u32 at 4, in this version u32 at 0"},
 		{"enumeration grew", described("K_A", "K_B", "KINDS"), described("K_A", "K_B", "K_C", "KINDS"), ""},
-		{"enumeration shrank", described("K_A", "K_B", "KINDS"), described("K_A", "KINDS"),
-			"kind.K_B, enumerator at 1, is not in this version"},
-		{"enumeration in another order", described("K_A", "K_B"), described("K_B", "K_A"),
-			"kind.K_B is enumerator at 1, in this version enumerator at 0"},
+		{
+			"enumeration shrank", described("K_A", "K_B", "KINDS"), described("K_A", "KINDS"),
+			"kind.K_B, enumerator at 1, is not in this version",
+		},
+		{
+			"enumeration in another order", described("K_A", "K_B"), described("K_B", "K_A"),
+			"kind.K_B is enumerator at 1, in this version enumerator at 0",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,14 +132,22 @@ func TestUpgradeRefused(t *testing.T) {
 		mapName string
 		want    string
 	}{
-		{"fields swapped", func(s *ebpf.CollectionSpec) { swap(s, directorMapConns, "cport", "vport") },
-			directorMapConns, "vport is u16 at 34, in this version u16 at 32"},
-		{"larger", func(s *ebpf.CollectionSpec) { s.Maps[directorMapServices].ValueSize += 8 },
-			directorMapServices, "value size is 20, in this version 28"},
-		{"other flags", func(s *ebpf.CollectionSpec) { s.Maps[directorMapDests].Flags = 0 },
-			directorMapDests, "flags is 1024, in this version 0"},
-		{"other type", func(s *ebpf.CollectionSpec) { s.Maps[directorMapVirtuals].Type = ebpf.LRUHash },
-			directorMapVirtuals, "type is Hash, in this version LRUHash"},
+		{
+			"fields swapped", func(s *ebpf.CollectionSpec) { swap(s, directorMapConns, "cport", "vport") },
+			directorMapConns, "vport is u16 at 34, in this version u16 at 32",
+		},
+		{
+			"larger", func(s *ebpf.CollectionSpec) { s.Maps[directorMapServices].ValueSize += 8 },
+			directorMapServices, "value size is 20, in this version 28",
+		},
+		{
+			"other flags", func(s *ebpf.CollectionSpec) { s.Maps[directorMapDests].Flags = 0 },
+			directorMapDests, "flags is 1024, in this version 0",
+		},
+		{
+			"other type", func(s *ebpf.CollectionSpec) { s.Maps[directorMapVirtuals].Type = ebpf.LRUHash },
+			directorMapVirtuals, "type is Hash, in this version LRUHash",
+		},
 		{"block", func(s *ebpf.CollectionSpec) {
 			origin := btf.Copy(s.Maps[directorMapOrigins].Value)
 			head := btf.UnderlyingType(origin).(*btf.Struct).Members[0].Type.(*btf.Array)
