@@ -15,7 +15,7 @@ import (
 func newDatapathCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "datapath",
-		Short: "Load, unload or look at the XDP data path of this network namespace",
+		Short: "Load, upgrade, unload or look at the XDP data path of this network namespace",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError("unknown command %q for datapath", args[0])
@@ -24,7 +24,7 @@ func newDatapathCommand(env *environment) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDatapathLoad(env), newDatapathUnload(env), newDatapathStatus(env))
+	cmd.AddCommand(newDatapathLoad(env), newDatapathUpgrade(env), newDatapathUnload(env), newDatapathStatus(env))
 	return cmd
 }
 

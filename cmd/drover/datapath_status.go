@@ -36,8 +36,13 @@ func printStatus(p *printer, s *datapath.Status) error {
 }
 
 func summaryRows(s *datapath.Status) [][]cell {
+	version := cell{text: "this version", style: green}
+	if !s.ThisVersion {
+		version = cell{text: "another version: run drover datapath upgrade", style: yellow}
+	}
 	return [][]cell{
 		{{text: "network namespace"}, {text: "cookie " + strconv.FormatUint(s.Namespace, 10)}},
+		{{text: "programs"}, version},
 		{{text: "connections"}, {text: fillText(s.Connections, s.Capacity), style: fillStyle(s.Connections, s.Capacity)}},
 		{{text: "memory"}, {text: bytesText(s.MemoryBytes)}},
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 var fullStatus = &datapath.Status{
-	Namespace:   4097,
+	Namespace: 4097, ThisVersion: true,
 	Interfaces:  []datapath.Interface{{Name: "eth0", Index: 2, Mode: "native"}, {Name: "eth1.100", Index: 13, Mode: "generic"}, {Name: "gone0"}},
 	Programs:    []datapath.ProgramStatus{{Name: "director", ID: 1234, Tag: "0123456789abcdef", VerifiedInstructions: 12345, RunCount: 7}, {Name: "icmp", ID: 9, Tag: "f"}},
 	Maps:        []datapath.MapStatus{{Name: "entries", Type: "Array", Entries: 3, MaxEntries: 1 << 20, Bytes: 64 << 20}, {Name: "services", Type: "Hash", Entries: 1, MaxEntries: 4096, Bytes: 1536}},
@@ -29,6 +29,7 @@ var fullStatus = &datapath.Status{
 
 const fullStatusText = `Data path
   network namespace  cookie 4097
+  programs           this version
   connections        12,345 of 1,048,576 (1.2 %)
   memory             96 MiB
 
@@ -63,6 +64,16 @@ func TestPrintStatus(t *testing.T) {
 	}
 	if diff := cmp.Diff(fullStatusText, text.String()); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+func TestPrintStatusOfAnotherVersion(t *testing.T) {
+	var text bytes.Buffer
+	if err := printStatus(&printer{w: &text}, &datapath.Status{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "  programs           another version: run drover datapath upgrade\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("%q is not in %q", want, text.String())
 	}
 }
 
@@ -146,6 +157,7 @@ func TestDatapathUsage(t *testing.T) {
 		{"argument of load", []string{"load", "eth0"}, `drover datapath load takes no argument: "eth0"`},
 		{"argument of unload", []string{"unload", "x"}, `drover datapath unload takes no argument: "x"`},
 		{"argument of status", []string{"status", "x"}, `drover datapath status takes no argument: "x"`},
+		{"argument of upgrade", []string{"upgrade", "x"}, `drover datapath upgrade takes no argument: "x"`},
 		{"unknown option", []string{"status", "--yaml"}, "unknown flag: --yaml"},
 		{"no number", []string{"load", "--connections", "many"}, `invalid argument "many" for "--connections" flag`},
 	}

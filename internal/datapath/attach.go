@@ -209,8 +209,8 @@ func refuseForeign(index int) error {
 }
 
 // replaceProgram puts another program in the place of that of every pinned link, without a gap: of
-// all, or on an error of none. It needs the lock.
-func (f folder) replaceProgram(program *ebpf.Program) (err error) {
+// all, or on an error of none. It needs the lock. After each it calls did.
+func (f folder) replaceProgram(program *ebpf.Program, did func(string)) (err error) {
 	existing, err := f.attachments()
 	if err != nil {
 		return err
@@ -237,6 +237,7 @@ func (f folder) replaceProgram(program *ebpf.Program) (err error) {
 			return fmt.Errorf("replace the program on %s: %w", a.Name, err)
 		}
 		done = append(done, a)
+		did("link " + a.Name)
 	}
 	return nil
 }

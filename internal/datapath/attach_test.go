@@ -199,7 +199,7 @@ func TestReplaceProgram(t *testing.T) {
 	_, err := f.attach(before, named(t, "v0", "v2", "v4"), false)
 	must(t, err)
 	must(t, netlink.LinkDel(device(t, "v4"))) // no reason to fail
-	must(t, f.replaceProgram(after))
+	must(t, f.replaceProgram(after, func(string) {}))
 	for _, name := range []string{"v0", "v2"} {
 		if got := xdpOn(t, name); got != programID(t, after) {
 			t.Errorf("%s runs %d, want %d", name, got, programID(t, after))
@@ -224,7 +224,7 @@ func TestReplaceProgramIsAllOrNothing(t *testing.T) {
 	_, err = f.attach(before, named(t, "v0", "v2"), false)
 	must(t, err)
 	must(t, before.Close()) // the links alone hold it
-	if err := f.replaceProgram(passProgram(t, "after")); err == nil || !strings.Contains(err.Error(), "v2") {
+	if err := f.replaceProgram(passProgram(t, "after"), func(string) {}); err == nil || !strings.Contains(err.Error(), "v2") {
 		t.Errorf("error %v, want one that names v2", err)
 	}
 	wantAttached(t, f, id, "v0 native", "v2 native")

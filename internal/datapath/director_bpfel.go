@@ -150,6 +150,30 @@ type directorNeighbourKey struct {
 	_      [4]byte
 }
 
+type directorOrigin struct {
+	_         structs.HostLayout
+	BlockHead [0]directorBlockHead
+	Minima    [0]struct {
+		_  structs.HostLayout
+		Of [4]struct {
+			_       structs.HostLayout
+			Cost    uint64
+			Element uint64
+		}
+	}
+	Service   [0]directorService
+	Dest      [0]directorDest
+	Pool      [0]directorPool
+	Control   [0]directorControl
+	Scheduler [0]directorScheduler
+	Life      [0]directorLife
+	Outcome   [0]directorOutcome
+	HashSeed  uint64
+	Object    uint64
+	Format    uint32
+	Pad       [3]uint32
+}
+
 type directorOutcome uint32
 
 const (
@@ -315,6 +339,7 @@ const (
 	directorMapFragments         = "fragments"
 	directorMapIngressMacs       = "ingress_macs"
 	directorMapNeighbours        = "neighbours"
+	directorMapOrigins           = "origins"
 	directorMapOutcomes          = "outcomes"
 	directorMapPool              = "pool"
 	directorMapScratches         = "scratches"
@@ -422,6 +447,7 @@ type directorMapSpecs struct {
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
+	Origins        *ebpf.MapSpec `ebpf:"origins"`
 	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
 	Pool           *ebpf.MapSpec `ebpf:"pool"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -481,6 +507,7 @@ type directorMaps struct {
 	Fragments      *ebpf.Map `ebpf:"fragments"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
+	Origins        *ebpf.Map `ebpf:"origins"`
 	Outcomes       *ebpf.Map `ebpf:"outcomes"`
 	Pool           *ebpf.Map `ebpf:"pool"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -509,6 +536,7 @@ func (m *directorMaps) Close() error {
 		m.Fragments,
 		m.IngressMacs,
 		m.Neighbours,
+		m.Origins,
 		m.Outcomes,
 		m.Pool,
 		m.Scratches,

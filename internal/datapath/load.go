@@ -70,6 +70,9 @@ func Load(o Options) (*Loaded, error) {
 // load does it under the lock.
 func (f folder) load(o Options, interfaces []Interface) (*Loaded, error) {
 	if f.ready() {
+		if err := f.mend(); err != nil {
+			return nil, err
+		}
 		return f.loadMore(o, interfaces)
 	}
 	// What a killed load left: nothing of it is in use.
@@ -142,6 +145,9 @@ func (f folder) loadMore(o Options, interfaces []Interface) (*Loaded, error) {
 	if len(o.Interfaces) == 0 {
 		return f.loaded(nil, true)
 	}
+	if err := f.checkVersion(); err != nil {
+		return nil, err
+	}
 	programs, err := f.openPrograms()
 	if err != nil {
 		return nil, err
@@ -194,7 +200,7 @@ func Unload() error {
 // unload does it under the lock; also what a killed load left.
 func (f folder) unload() error {
 	var servers []directorDest
-	if f.ready() {
+	if f.ready() && f.checkVersion() == nil {
 		if maps, err := f.openMaps(); err == nil {
 			if t, err := newTable(maps); err == nil {
 				servers = t.available()
@@ -244,6 +250,14 @@ func (f folder) open(change bool) (_ *Table, err error) {
 				unlock()
 			}
 		}()
+	}
+	if change {
+		if err := f.mend(); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.checkVersion(); err != nil {
+		return nil, err
 	}
 	maps, err := f.openMaps()
 	if err != nil {

@@ -38,7 +38,7 @@ func bucketsFor(connections uint32) uint32 {
 	return max(n, 2)
 }
 
-// sizedSpec is the director's object for a capacity, with a seed of its own for the hash.
+// sizedSpec is the director's object for a capacity.
 func sizedSpec(connections uint32) (*ebpf.CollectionSpec, error) {
 	if connections < minConnections || connections > maxConnections {
 		return nil, fmt.Errorf("a connection table of %d entries: expected %d to %d",
@@ -48,15 +48,26 @@ func sizedSpec(connections uint32) (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the director's object: %w", err)
 	}
-	buckets := bucketsFor(connections)
 	spec.Maps[directorMapConns].MaxEntries = connections + 1
-	spec.Maps[directorMapBuckets].MaxEntries = buckets
+	spec.Maps[directorMapBuckets].MaxEntries = bucketsFor(connections)
+	return spec, nil
+}
+
+// newOrigin is that of maps made by this version, with a seed of their own for the hash.
+func newOrigin() directorOrigin {
 	var seed [8]byte
 	rand.Read(seed[:])
-	return spec, errors.Join(
-		spec.Variables[directorVarConnCapacity].Set(connections),
-		spec.Variables[directorVarBucketMask].Set(buckets-1),
-		spec.Variables[directorVarHashSeed].Set(binary.LittleEndian.Uint64(seed[:])),
+	return directorOrigin{
+		HashSeed: binary.LittleEndian.Uint64(seed[:]), Object: objectSum(), Format: stateFormat,
+	}
+}
+
+// setConstants tells the programs the sizes of the maps, and the seed that the buckets are filled by.
+func setConstants(spec *ebpf.CollectionSpec, hashSeed uint64) error {
+	return errors.Join(
+		spec.Variables[directorVarConnCapacity].Set(spec.Maps[directorMapConns].MaxEntries-1),
+		spec.Variables[directorVarBucketMask].Set(spec.Maps[directorMapBuckets].MaxEntries-1),
+		spec.Variables[directorVarHashSeed].Set(hashSeed),
 	)
 }
 
@@ -75,6 +86,10 @@ func loadObjects(connections uint32) (_ *directorObjects, err error) {
 	if err != nil {
 		return nil, err
 	}
+	origin := newOrigin()
+	if err := setConstants(spec, origin.HashSeed); err != nil {
+		return nil, err
+	}
 	var objects directorObjects
 	if err := spec.LoadAndAssign(&objects, nil); err != nil {
 		return nil, fmt.Errorf("load the programs: %w", err)
@@ -84,17 +99,32 @@ func loadObjects(connections uint32) (_ *directorObjects, err error) {
 			err = errors.Join(err, objects.Close())
 		}
 	}()
+	if err := linkStages(&objects); err != nil {
+		return nil, err
+	}
+	if err := setDefaults(objects.Controls); err != nil {
+		return nil, err
+	}
+	return &objects, writeOrigin(objects.Origins, origin)
+}
+
+// linkStages fills the array of the programs that packets are handed on to.
+func linkStages(objects *directorObjects) error {
 	for stage, program := range stagePrograms(&objects.directorPrograms) {
 		if err := objects.Stages.Put(uint32(stage), program); err != nil {
-			return nil, fmt.Errorf("link stage %d: %w", stage, err)
+			return fmt.Errorf("link stage %d: %w", stage, err)
 		}
 	}
+	return nil
+}
+
+func setDefaults(controls *ebpf.Map) error {
 	var defaults directorControl
 	setDefaultTimeouts(&defaults)
-	if err := objects.Controls.Put(uint32(0), defaults); err != nil {
-		return nil, fmt.Errorf("set the timeouts: %w", err)
+	if err := controls.Put(uint32(0), defaults); err != nil {
+		return fmt.Errorf("set the timeouts: %w", err)
 	}
-	return &objects, nil
+	return nil
 }
 
 // startTimer sets the programs' clock and sweep going. They go on by themselves.

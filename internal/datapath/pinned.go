@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strings"
 
 	"github.com/cilium/ebpf"
 )
@@ -82,4 +83,68 @@ func (f folder) openPrograms() (*directorPrograms, error) {
 		return nil, errors.Join(fmt.Errorf("open the pinned programs: %w", err), programs.Close())
 	}
 	return &programs, nil
+}
+
+// pinNames are the names of everything that is pinned in the folder.
+func (f folder) pinNames() ([]string, error) {
+	entries, err := os.ReadDir(f.path())
+	if err != nil {
+		return nil, fmt.Errorf("list the pins: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names, nil
+}
+
+// pinnedMaps opens all maps that are pinned, whatever version made them, by name.
+func (f folder) pinnedMaps() (map[string]*ebpf.Map, error) {
+	names, err := f.pinNames()
+	if err != nil {
+		return nil, err
+	}
+	opened := map[string]*ebpf.Map{}
+	for _, name := range names {
+		if strings.HasPrefix(name, programPrefix) || strings.HasPrefix(name, linkPrefix) || strings.HasPrefix(name, nextPrefix) {
+			continue
+		}
+		if opened[name], err = ebpf.LoadPinnedMap(f.pin(name), nil); err != nil {
+			closeMaps(opened)
+			return nil, fmt.Errorf("open the pinned map %s: %w", name, err)
+		}
+	}
+	return opened, nil
+}
+
+// pinnedPrograms opens all programs that are pinned, whatever version made them, by name.
+func (f folder) pinnedPrograms() (map[string]*ebpf.Program, error) {
+	names, err := f.pinNames()
+	if err != nil {
+		return nil, err
+	}
+	opened := map[string]*ebpf.Program{}
+	for _, pin := range names {
+		name, ok := strings.CutPrefix(pin, programPrefix)
+		if !ok {
+			continue
+		}
+		if opened[name], err = ebpf.LoadPinnedProgram(f.pin(pin), nil); err != nil {
+			closePrograms(opened)
+			return nil, fmt.Errorf("open the pinned program %s: %w", name, err)
+		}
+	}
+	return opened, nil
+}
+
+func closeMaps(opened map[string]*ebpf.Map) {
+	for _, m := range opened {
+		_ = m.Close() // the pin keeps it; nil is none
+	}
+}
+
+func closePrograms(opened map[string]*ebpf.Program) {
+	for _, p := range opened {
+		_ = p.Close() // the pin keeps it; nil is none
+	}
 }

@@ -3,6 +3,8 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -12,6 +14,7 @@ import (
 type Status struct {
 	Namespace   uint64          `json:"namespace"` // its cookie
 	Interfaces  []Interface     `json:"interfaces"`
+	ThisVersion bool            `json:"this_version"` // the programs are this one's own
 	Programs    []ProgramStatus `json:"programs"`
 	Maps        []MapStatus     `json:"maps"`
 	MemoryBytes uint64          `json:"memory_bytes"`
@@ -64,35 +67,54 @@ func (f folder) status() (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	programs, err := f.openPrograms()
+	s := &Status{Namespace: f.cookie, Interfaces: interfaces}
+	if err := f.addPrograms(s); err != nil {
+		return nil, err
+	}
+	running, err := f.pinnedMaps()
 	if err != nil {
 		return nil, err
 	}
-	defer programs.Close() //nolint:errcheck // only read
-	maps, err := f.openMaps()
-	if err != nil {
-		return nil, err
-	}
-	defer maps.Close() //nolint:errcheck // only read
-	s := &Status{Namespace: f.cookie, Interfaces: interfaces, Capacity: capacity(maps.Conns)}
-	if s.Programs, err = programStatuses(programs); err != nil {
-		return nil, err
-	}
-	if s.Maps, err = mapStatuses(maps); err != nil {
+	defer closeMaps(running)
+	if s.Maps, err = mapStatuses(running); err != nil {
 		return nil, err
 	}
 	for _, m := range s.Maps {
 		s.MemoryBytes += m.Bytes
 	}
-	if s.Connections, err = connectionsInUse(maps); err != nil {
+	other := (*OtherVersionError)(nil)
+	if err := f.checkVersion(); errors.As(err, &other) {
+		return s, nil // what is in the maps is not for us to read
+	} else if err != nil {
 		return nil, err
 	}
-	s.Counters, err = readCounters(maps.Outcomes)
+	s.Capacity = capacity(running[directorMapConns])
+	if s.Connections, err = connectionsInUse(running[directorMapPool]); err != nil {
+		return nil, err
+	}
+	s.Counters, err = readCounters(running[directorMapOutcomes])
 	return s, err
 }
 
-func connectionsInUse(maps *directorMaps) (uint32, error) {
-	pool, err := mapArray[directorPool](maps.Pool)
+func (f folder) addPrograms(s *Status) error {
+	spec, err := loadDirector()
+	if err != nil {
+		return fmt.Errorf("read the director's object: %w", err)
+	}
+	if s.ThisVersion, err = f.runsThisVersion(spec); err != nil {
+		return err
+	}
+	programs, err := f.pinnedPrograms()
+	if err != nil {
+		return err
+	}
+	defer closePrograms(programs)
+	s.Programs, err = programStatuses(programs)
+	return err
+}
+
+func connectionsInUse(m *ebpf.Map) (uint32, error) {
+	pool, err := mapArray[directorPool](m)
 	if err != nil {
 		return 0, err
 	}
@@ -100,40 +122,41 @@ func connectionsInUse(maps *directorMaps) (uint32, error) {
 	return live, pool.close()
 }
 
-func programStatuses(programs *directorPrograms) ([]ProgramStatus, error) {
+func programStatuses(programs map[string]*ebpf.Program) ([]ProgramStatus, error) {
 	var all []ProgramStatus
-	err := eachTagged(programs, func(name string, p **ebpf.Program) error {
-		info, err := (*p).Info()
+	for _, name := range slices.Sorted(maps.Keys(programs)) {
+		info, err := programs[name].Info()
 		if err != nil {
-			return fmt.Errorf("look at program %s: %w", name, err)
+			return nil, fmt.Errorf("look at program %s: %w", name, err)
 		}
 		id, _ := info.ID()
 		verified, _ := info.VerifiedInstructions()
 		s := ProgramStatus{Name: name, ID: uint32(id), Tag: info.Tag, VerifiedInstructions: verified}
-		if stats, err := (*p).Stats(); err == nil {
+		if stats, err := programs[name].Stats(); err == nil {
 			s.RunCount = stats.RunCount
 		}
 		all = append(all, s)
-		return nil
-	})
-	return all, err
+	}
+	return all, nil
 }
 
-func mapStatuses(maps *directorMaps) ([]MapStatus, error) {
+func mapStatuses(running map[string]*ebpf.Map) ([]MapStatus, error) {
 	var all []MapStatus
-	err := eachTagged(maps, func(name string, m **ebpf.Map) error {
-		info, err := (*m).Info()
+	for _, name := range slices.Sorted(maps.Keys(running)) {
+		info, err := running[name].Info()
 		if err != nil {
-			return fmt.Errorf("look at map %s: %w", name, err)
+			return nil, fmt.Errorf("look at map %s: %w", name, err)
 		}
 		memory, _ := info.Memlock()
-		entries, err := entriesOf(*m)
+		entries, err := entriesOf(running[name])
+		if err != nil {
+			return nil, err
+		}
 		all = append(all, MapStatus{
 			Name: name, Type: info.Type.String(), Entries: entries, MaxEntries: info.MaxEntries, Bytes: memory,
 		})
-		return err
-	})
-	return all, err
+	}
+	return all, nil
 }
 
 // entriesOf counts the keys of a hash; an array has all of its own.

@@ -131,6 +131,7 @@ func TestLoadAndUnload(t *testing.T) {
 	}
 	notLoaded := `drover: the data path is not loaded in this network namespace ("drover datapath load" does it)` + "\n"
 	check(t, "second unload", outcome{1, "", notLoaded}, c.typed(root, "drover datapath unload"))
+	check(t, "upgrade of nothing", outcome{1, "", notLoaded}, c.typed(root, "drover datapath upgrade"))
 	t.Logf("loaded by the first -A alone; while loaded: %+v", working)
 }
 

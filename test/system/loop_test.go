@@ -45,9 +45,14 @@ type failure struct {
 
 // startLoop begins a loop, which ends with end, or with the test.
 func (c *cluster) startLoop(f lab.Family, timeout time.Duration) *loop {
+	return c.startLoopOf(f, c.client(timeout))
+}
+
+// startLoopOf does it for a client of one's own.
+func (c *cluster) startLoopOf(f lab.Family, client *http.Client) *loop {
 	ctx, stop := context.WithCancel(c.t.Context())
 	l := &loop{
-		url: c.url(f, "/"), client: c.client(timeout),
+		url: c.url(f, "/"), client: client,
 		begin: time.Now(), stop: stop, ended: make(chan struct{}),
 	}
 	go l.run(ctx)

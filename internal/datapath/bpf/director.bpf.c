@@ -281,6 +281,10 @@ int fragment(struct xdp_md *ctx)
 	return f ? later(ctx, p, f) : finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 }
 
+#define EBUSY 16
+
+/* start_timer begins the timer's turns or, where an older version's timer has them, takes them over: the
+ * next turn is ours. It takes one itself only if nobody else can be taking one now. */
 SEC("syscall")
 int start_timer(void *unused)
 {
@@ -290,10 +294,11 @@ int start_timer(void *unused)
 
 	if (!v)
 		return -1;
-	tick(bpf_ktime_get_ns() / NS_PER_MS);
 	err = bpf_timer_init(&v->timer, &timers, CLOCK_MONOTONIC);
-	if (err && err != -16 /* EBUSY: it is there already */)
+	if (err && err != -EBUSY)
 		return err;
+	if (!err)
+		tick(bpf_ktime_get_ns() / NS_PER_MS);
 	err = bpf_timer_set_callback(&v->timer, on_timer);
 	return err ?: bpf_timer_start(&v->timer, NS_PER_MS, 0);
 }

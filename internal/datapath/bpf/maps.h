@@ -164,9 +164,13 @@ struct {
 	__type(value, struct timer_value);
 } timers SEC(".maps");
 
+/* More rows than there are outcomes, so that a version with more of them counts on in the same map. */
+#define OUTCOME_ROWS 64
+_Static_assert(OUTCOMES <= OUTCOME_ROWS, "more outcomes than rows");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, OUTCOMES);
+	__uint(max_entries, OUTCOME_ROWS);
 	__type(key, __u32);
 	__type(value, __u64);
 } outcomes SEC(".maps"); /* programs */
@@ -177,6 +181,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps"); /* programs: what one stage hands to the next */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct origin);
+} origins SEC(".maps"); /* Go at load and upgrade; no program */
 
 static __always_inline int finish(enum outcome outcome, int verdict)
 {
