@@ -64,12 +64,16 @@ connect() { # closed|hold N [SOURCES]
 # Servers that need not be there: UDP, and the list of connections tells who got which. Lines are as connect's.
 unanswered() { # N [SOURCES]
   FROM=${2:-$C4.2}; PORT=$((PORT+100)); printf 'connect closed %s %s:' $FROM $PORT
-  probe -n $1 -src $FROM -sport $PORT -timeout 15ms >/dev/null 2>&1
+  for again in 1 2; do probe -n $1 -src $FROM -sport $PORT -gap 1 -timeout 25ms >/dev/null 2>&1; done # some may be lost
   ipvsadm -Lnc | awk -v port=$PORT -v n=$1 '$1 == "UDP" { sub(/.*:/, "", $4); sub(/:80$/, "", $6); gsub(/[][]/, "", $6); sub(/.*[.:]/, "", $6); got[$4] = "r" $6 }
     END { for (i = port; i < port + n; i++) printf " %s", i in got ? got[i] : "ERR"; print "" }'
 }
 nobody() { T=-u NET=udp; ipvsadm --set 0 0 300; service "$@"; }
 nobody6() { T=-u NET=udp; ipvsadm --set 0 0 300; service6 "$@"; }
+many() { # FROM TO add|edit WEIGHT: in one go; weight mod6: the number modulo 6
+  i=$1; while [ $i -le $2 ]; do w=$4; [ $w = mod6 ] && w=$((i%6)); echo "$3 r$i $w" >&3; echo "-${3%"${3#?}"} $T $VIP:80 -r $(server $i) -m -w $w"; i=$((i+1)); done 3>&1 >$W.rules
+  ipvsadm -R <$W.rules
+}
 pass() { echo pass; sleep 7; }
 network >/dev/null 2>&1
 CLIENTS=$C4.101+24 CLIENTS6=$C6:101+8,$C6:abcd:1234:0:101+4,$C6:ffff:1:2:3
@@ -227,9 +231,9 @@ nobody mh; servers 300 300 300; unanswered 40 $ROUND; edit 3 600; unanswered 40 
 section mh: very unequal weights
 nobody mh; servers 1 100000 7; unanswered 40 $ROUND; edit 1 64; unanswered 40 $ROUND; edit 2 63; unanswered 40 $ROUND; edit 3 64; edit 2 127; unanswered 40 $ROUND; edit 2 2147483647; unanswered 40 $ROUND
 section mh mh-port: 120 servers
-nobody mh mh-port; i=1; while [ $i -le 120 ]; do add $i $((i%6)); i=$((i+1)); done; unanswered 90; edit 60 0; edit 61 50; delete 62; edit 63 0; unanswered 90
+nobody mh mh-port; many 1 120 add mod6; unanswered 90; edit 60 0; edit 61 50; delete 62; edit 63 0; unanswered 90
 section mh mh-port,mh-fallback: 150 servers, most at 0
-nobody mh mh-port,mh-fallback; i=1; while [ $i -le 150 ]; do add $i 100; i=$((i+1)); done; unanswered 90; i=1; while [ $i -le 140 ]; do edit $i 0; i=$((i+1)); done; unanswered 90
+nobody mh mh-port,mh-fallback; many 1 150 add 100; unanswered 90; many 1 140 edit 0; unanswered 90
 section mh: a service whose weights were changed becomes mh, then rr, then mh
 nobody rr; servers 5 3 1 1; edit 1 0; edit 2 0; edit 2 4; delete 3; add 3 0; scheduler mh; unanswered 40 $ROUND; scheduler rr; edit 1 2; edit 1 0; scheduler mh; unanswered 40 $ROUND
 section mh: IPv6
