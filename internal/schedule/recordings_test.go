@@ -10,8 +10,8 @@ import (
 // TestEdits replays testdata/edits.txt: servers that are added, edited and deleted under way.
 func TestEdits(t *testing.T) {
 	sections := strings.Split(read(t, "testdata/edits.txt"), "== ")[1:]
-	if len(sections) != 83 {
-		t.Fatalf("the recording has %d sections, want 83", len(sections))
+	if len(sections) != 115 {
+		t.Fatalf("the recording has %d sections, want 115", len(sections))
 	}
 	for _, section := range sections {
 		lines := strings.Split(strings.TrimSpace(section), "\n")

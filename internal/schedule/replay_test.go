@@ -23,7 +23,6 @@ type replay struct {
 	trash     map[netip.AddrPort]Server // deleted servers; one that is added again has its counts back
 	open      []netip.AddrPort          // servers of the held connections, the oldest first
 	name      string                    // of the scheduler
-	now       time.Duration
 }
 
 // do carries out one line. The error of a connect line shows the recorded and the modelled servers.
@@ -50,7 +49,9 @@ func (r *replay) do(line string) error {
 		}
 		return nil
 	case "pass":
-		r.now += LocalityExpiration + time.Second
+		for _, set := range r.scheduler.(*localityReplicated).sets {
+			set.changed -= LocalityExpiration + time.Second // in use, but not changed
+		}
 		return nil
 	}
 	return fmt.Errorf("unknown command %q", command)
@@ -139,7 +140,7 @@ func (r *replay) connect(args, recorded []string) error {
 	for n := range recorded {
 		client := netip.AddrPortFrom(sources[n%len(sources)], uint16(port+n))
 		i, ok := r.scheduler.Pick(r.servers, Packet{
-			Client: client, Virtual: r.virtual, At: r.now, Deleted: slices.Collect(maps.Values(r.trash)),
+			Client: client, Virtual: r.virtual, Deleted: slices.Collect(maps.Values(r.trash)),
 		})
 		if !ok {
 			modelled = append(modelled, "ERR")

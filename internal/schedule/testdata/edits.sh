@@ -237,8 +237,8 @@ nobody mh mh-port,mh-fallback; many 1 150 add 100; unanswered 90; many 1 140 edi
 section mh: a service whose weights were changed becomes mh, then rr, then mh
 nobody rr; servers 5 3 1 1; edit 1 0; edit 2 0; edit 2 4; delete 3; add 3 0; scheduler mh; unanswered 40 $ROUND; scheduler rr; edit 1 2; edit 1 0; scheduler mh; unanswered 40 $ROUND
 section mh: IPv6
-C6S=$C6:101+20,$C6:abcd:1234:0:101+4,$C6:ffff:1:2:3
-nobody6 31 mh; for i in 2 3 4 5 6; do add $i $i; done; unanswered 25 $C6S; delete 4; edit 6 0; unanswered 25 $C6S
+C6S=$C6:101+9,$C6:110+10,$C6:abcd:1234:0:101+4,$C6:ffff:1:2:3
+nobody6 31 mh; for i in 2 3 4 5 6; do add $i $i; done; unanswered 24 $C6S; delete 4; edit 6 0; unanswered 24 $C6S
 section mh mh-port,mh-fallback: IPv6
 nobody6 32 mh mh-port,mh-fallback; for i in 2 3 4 5; do add $i 2; done; edit 3 0; unanswered 50 $C6:2
 section mh: upper thresholds
