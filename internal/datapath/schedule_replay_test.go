@@ -216,7 +216,7 @@ func TestScheduleAsRecordedWithEdits(t *testing.T) {
 		}
 		sections = append(sections, lines)
 	}
-	if len(sections) != 91 || thresholds != 23 {
+	if len(sections) != 92 || thresholds != 23 {
 		t.Fatalf("the recording has %d sections and %d with thresholds", len(sections), thresholds)
 	}
 	replayRecordings(t, sections)
