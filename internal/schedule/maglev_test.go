@@ -9,8 +9,7 @@ import (
 	"drover/internal/lvs"
 )
 
-// TestSipHash: the first bytes that SipHash-1-3 with 64-bit output has are tested by the recordings; here is
-// that all of the data and all of the key matter.
+// TestSipHash: that each bit of the data and of the key matters. That it is the kernel's is for the recordings.
 func TestSipHash(t *testing.T) {
 	seen := map[uint32]bool{}
 	for bit := range 32 {

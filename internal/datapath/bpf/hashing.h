@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* sh, dh and mh: a bucket of a table by the hash of an address, and its server. Go fills the tables. */
+/* sh, dh and mh: a bucket of a table by the hash of an address, and its server. Go fills the
+ * tables. */
 #pragma once
 
 #include "schedule.h"
@@ -73,8 +74,8 @@ static __always_inline void sip_round(__u64 v[4])
 	v[2] = rotate(v[2], 32);
 }
 
-/* maglev_bucket hashes a number to one of mh's buckets: SipHash-1-3 of its 4 bytes, the low 32 bits,
- * with the key that ip_vs has. */
+/* maglev_bucket hashes a number to one of mh's buckets: SipHash-1-3 of its 4 bytes, the low 32
+ * bits, with the key that ip_vs has. */
 __noinline __u32 maglev_bucket(__u32 number)
 {
 	const __u64 key = 2654435761;
@@ -123,8 +124,8 @@ __noinline __u64 probe(__u32 block, __u32 number, __u32 bucket, __u32 from)
 	return 0;
 }
 
-/* pick_maglev is mh. As many probes as there are buckets find any server that has some, or do not: then
- * ip_vs gives up, too. Some more are made here, to the next multiple of PROBES. */
+/* pick_maglev is mh. As many probes as there are buckets find any server that has some, or do not:
+ * then ip_vs gives up, too. Some more are made here, to the next multiple of PROBES. */
 static __always_inline __u32 pick_maglev(const struct service *s, const struct packet *p)
 {
 	struct block_head *head = block_head(s);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* lblc and lblcr: connections to a destination address go on to the server, or to one of the set of servers,
- * that it had before, as long as that has not too much to do. */
+/* lblc and lblcr: connections to a destination address go on to the server, or to one of the set of
+ * servers, that it had before, as long as that has not too much to do. */
 #pragma once
 
 #include "twochoices.h"
 
-/* After which destinations are forgotten, and sets lose a server: ip_vs's defaults of lblc_expiration and
- * lblcr_expiration, ms. */
+/* After which destinations are forgotten, and sets lose a server: ip_vs's defaults of
+ * lblc_expiration and lblcr_expiration, ms. */
 #define LOCALITY_EXPIRATION 86400000u
 
 static __always_inline __u32 name_of(__u32 slot, const struct dest *d)
@@ -17,8 +17,8 @@ static __always_inline __u32 name_of(__u32 slot, const struct dest *d)
 	return v * 0x61c88647u >> NAME_SLOT_BITS << NAME_SLOT_BITS | slot;
 }
 
-/* weight_of gives a remembered server's weight; 0 if it is not the service's any more. One that was deleted
- * is, as long as it is in the trash. */
+/* weight_of gives a remembered server's weight; 0 if it is not the service's any more. One that was
+ * deleted is, as long as it is in the trash. */
 static __always_inline __u64 weight_of(__u32 name, const struct dest *d, __u32 service)
 {
 	/* One of them is below 0 unless both are 0, and name is not. */
@@ -33,10 +33,10 @@ static __always_inline __u64 only_available(const struct dest *d, __u64 weight)
 	return weight & -(__u64)!!(READ(d->flags) & DEST_AVAILABLE);
 }
 
-/* overburdened tells whether a server has more active connections than its weight, while another has not half
- * as many as its own. */
-static __always_inline bool overburdened(const struct service *s, struct block_head *head, __u32 slot,
-					 __u64 weight)
+/* overburdened tells whether a server has more active connections than its weight, while another
+ * has not half as many as its own. */
+static __always_inline bool overburdened(const struct service *s, struct block_head *head,
+					 __u32 slot, __u64 weight)
 {
 	struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
 
@@ -47,7 +47,8 @@ static __always_inline bool overburdened(const struct service *s, struct block_h
 }
 
 /* fit_slot gives the slot of a remembered server that can go on, or NO_SERVER. */
-static __always_inline __u32 fit_slot(const struct service *s, struct block_head *head, __u32 name)
+static __always_inline __u32 fit_slot(const struct service *s, struct block_head *head,
+				      __u32 name)
 {
 	__u32 slot = NAME_SLOT(name);
 	struct dest *d = bpf_map_lookup_elem(&dests, &slot);
@@ -109,7 +110,8 @@ struct found {
 /* Sets are walked by functions that look at a few servers, and are verified once. */
 #define REPLICAS_AT_ONCE 16
 
-/* find_least looks for the least loaded server that takes connections; of equal ones who joined last. */
+/* find_least looks for the least loaded server that takes connections; of equal ones who joined
+ * last. */
 __noinline int find_least(struct replicas *r, struct found *best, __u32 from, __u32 service)
 {
 	if (!r || !best)
@@ -124,7 +126,7 @@ __noinline int find_least(struct replicas *r, struct found *best, __u32 from, __
 		weight = only_available(d, weight_of(name, d, service));
 		cost = overhead(slot);
 		if (weight && (!best->weight || less(cost, weight, best->cost, best->weight)))
-			*best = (struct found){ .cost = cost, .weight = weight, .nth = nth, .name = name };
+			*best = (struct found){ cost, weight, nth, name };
 	}
 	return 1;
 }
@@ -144,7 +146,7 @@ __noinline int find_most(struct replicas *r, struct found *most, __u32 from, __u
 		weight = weight_of(name, d, service);
 		cost = overhead(slot);
 		if (weight && (!most->weight || less(most->cost, most->weight, cost, weight)))
-			*most = (struct found){ .cost = cost, .weight = weight, .nth = nth, .name = name };
+			*most = (struct found){ cost, weight, nth, name };
 	}
 	return 1;
 }

@@ -89,7 +89,7 @@ struct {
 	__type(value, struct stats);
 } service_carried SEC(".maps"); /* Go */
 
-/* By destination address; what nobody asks for any more gives way. ip_vs keeps so many of a service. */
+/* What is longest unused gives way. ip_vs keeps so many of each service. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* When the table is full and nothing half-open can give way: new connections by direct routing go to a
- * server by the hash of their addresses and ports (by sh, dh, mh and fo to their own), without an entry. So do
- * their later packets, as long as the table is full and for a while after. A change of the list moves some of them; NAT cannot
- * do without an entry. */
+/* When the table is full and nothing half-open can give way: new connections by direct routing go
+ * to a server by the hash of their addresses and ports (by sh, dh, mh and fo to their own), without
+ * an entry. So do their later packets, as long as the table is full and for a while after. A change
+ * of the list moves some of them; NAT cannot do without an entry. */
 #pragma once
 
 #include "connect.h"

@@ -4,9 +4,9 @@
 
 #include "schedule.h"
 
-/* drawn gives the element at which a random share of all weights is used up, 0 to all of them. Behind the list
- * lie the sums of the weights, each server's with those before it; the first sum that is not below the share is
- * searched for in halves. */
+/* drawn gives the element at which a random share of all weights is used up, 0 to all of them.
+ * Behind the list lie the sums of the weights, each server's with those before it; the first sum
+ * that is not below the share is searched for in halves. */
 static __always_inline __u64 drawn(__u32 block, const struct block_head *head, __u32 random)
 {
 	__u32 servers = READ(head->servers);
@@ -37,7 +37,8 @@ static __always_inline __u64 overhead(__u32 slot)
 	return ((__u64)(__u32)word << 8) + (word >> 32);
 }
 
-/* less_loaded gives the slot for two random numbers. The second wins only with less overhead for its weight. */
+/* less_loaded gives the slot for two random numbers. The second wins only with less overhead for
+ * its weight. */
 __noinline __u32 less_loaded(__u32 block, __u32 first, __u32 second)
 {
 	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
@@ -47,8 +48,10 @@ __noinline __u32 less_loaded(__u32 block, __u32 first, __u32 second)
 		return NO_SERVER;
 	a = drawn(block, head, first);
 	b = drawn(block, head, second);
-	return less(overhead(ELEMENT_SLOT(b)), ELEMENT_WEIGHT(b), overhead(ELEMENT_SLOT(a)), ELEMENT_WEIGHT(a)) ?
-		       ELEMENT_SLOT(b) : ELEMENT_SLOT(a);
+	if (less(overhead(ELEMENT_SLOT(b)), ELEMENT_WEIGHT(b),
+		 overhead(ELEMENT_SLOT(a)), ELEMENT_WEIGHT(a)))
+		return ELEMENT_SLOT(b);
+	return ELEMENT_SLOT(a);
 }
 
 static __always_inline __u32 pick_two(const struct service *s)

@@ -94,8 +94,9 @@ struct block_head {
 
 #define MAX_SERVERS 1024 /* of one service */
 
-/* The schedulers that compare costs keep the best server of each group of the list. A change of a server's connections
- * makes its group dirty (see dirty_groups); the scheduler looks anew at the dirty ones alone. */
+/* The schedulers that compare costs keep the best server of each group of the list. A change of a
+ * server's connections makes its group dirty (see dirty_groups); the scheduler looks anew at the
+ * dirty ones alone. */
 #define GROUP_SERVERS 16
 #define GROUPS (MAX_SERVERS / GROUP_SERVERS) /* as many as a word has bits */
 struct minimum {
@@ -192,8 +193,8 @@ struct neighbour {
 	__u32 asked;   /* clock, ms */
 };
 
-/* What lblc and lblcr remember of a destination address, of one version of a service: a new one, or
- * another scheduler, has a new cursor and so begins without. */
+/* What lblc and lblcr remember is found by the service's cursor (see block_head) and a destination
+ * address: a new service, or another scheduler, has a new cursor, and so remembers nothing. */
 struct locality_key {
 	__u64 cursor;
 	union addr destination;
