@@ -1,6 +1,8 @@
 package datapath
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"sync/atomic"
 	"unsafe"
 
@@ -14,11 +16,18 @@ const chunkWords = 8
 // maxServers is the most that one service can have.
 const maxServers = 1024
 
-// groupServers is the number of neighbours in a list of which lc, wlc, sed and nq keep the best, and
+// groupServers is the number of neighbours in a list of which the schedulers that compare costs keep the best, and
 // chunkMinima how many such results a chunk holds: GROUP_SERVERS and CHUNK_MINIMA of bpf/types.h.
 const (
 	groupServers = 16
 	chunkMinima  = 4
+)
+
+// RULE_* of bpf/types.h.
+const (
+	ruleIdleFirst = 1
+	ruleOverflow  = 2
+	ruleSlack     = 4
 )
 
 // hashBuckets is the number of elements that sh and dh have behind their list.
@@ -34,16 +43,24 @@ func (e element) slot() uint32                     { return uint32(e) }
 var schedulers = map[string]struct {
 	number     directorScheduler
 	unweighted bool      // any weight but 0 counts as 1
-	costs      [4]uint32 // of an active connection, an inactive one, any server; and 1: idle ones first
+	costs      [3]uint32 // of an active connection, an inactive one, any server
+	rule       uint32    // RULE_* of bpf/types.h
 }{
 	"rr":  {number: directorSchedulerSCHED_RR, unweighted: true},
 	"wrr": {number: directorSchedulerSCHED_WRR},
-	"lc":  {number: directorSchedulerSCHED_LC, unweighted: true, costs: [4]uint32{256, 1, 0, 0}},
-	"wlc": {number: directorSchedulerSCHED_WLC, costs: [4]uint32{256, 1, 0, 0}},
-	"sed": {number: directorSchedulerSCHED_SED, costs: [4]uint32{1, 0, 1, 0}},
-	"nq":  {number: directorSchedulerSCHED_NQ, costs: [4]uint32{1, 0, 1, 1}},
+	"lc":  {number: directorSchedulerSCHED_LC, unweighted: true, costs: [3]uint32{256, 1, 0}},
+	"wlc": {number: directorSchedulerSCHED_WLC, costs: [3]uint32{256, 1, 0}},
+	"sed": {number: directorSchedulerSCHED_SED, costs: [3]uint32{1, 0, 1}},
+	"nq":  {number: directorSchedulerSCHED_NQ, costs: [3]uint32{1, 0, 1}, rule: ruleIdleFirst},
 	"sh":  {number: directorSchedulerSCHED_SH},
 	"dh":  {number: directorSchedulerSCHED_DH},
+	"mh":  {number: directorSchedulerSCHED_MH},
+	"fo":  {number: directorSchedulerSCHED_FO, costs: [3]uint32{0, 0, 1}},
+	"ovf": {number: directorSchedulerSCHED_OVF, costs: [3]uint32{0, 0, 1}, rule: ruleOverflow},
+
+	"lblc":  {number: directorSchedulerSCHED_LBLC, costs: [3]uint32{256, 1, 0}, rule: ruleSlack},
+	"lblcr": {number: directorSchedulerSCHED_LBLCR, costs: [3]uint32{256, 1, 0}, rule: ruleSlack},
+	"twos":  {number: directorSchedulerSCHED_TWOS},
 }
 
 // schedulerName undoes the numbering.
@@ -64,6 +81,7 @@ type version struct {
 	cursor    uint64 // of the block that this one replaces
 	before    []uint32
 	fresh     bool // the scheduler is new to the service: it begins anew
+	maglev    *schedule.MaglevTable
 }
 
 // words lays the version out as a block: head, list, and what the scheduler keeps behind it.
@@ -72,7 +90,7 @@ func (v version) words() []uint64 {
 	words := make([]uint64, chunkWords+roundUp(len(v.slots), groupServers))
 	head := directorBlockHead{
 		Servers: uint32(len(v.slots)), Table: uint32(len(words) / chunkWords), NoneCost: 1,
-		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], IdleFirst: s.costs[3],
+		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], Rule: s.rule,
 	}
 	for i, slot := range v.slots {
 		weight := v.weights[i]
@@ -91,9 +109,15 @@ func (v version) words() []uint64 {
 		v.walkWeighted(&head)
 	case "sh", "dh":
 		words = append(words, v.buckets()...)
+	case "mh":
+		words = append(words, v.maglevWords()...)
+	case "twos":
+		words = append(words, v.sums()...)
+	case "lblc", "lblcr":
+		v.remember(&head)
+		words = append(words, v.minima()...)
 	default:
-		groups := roundUp(len(v.slots), groupServers) / groupServers
-		words = append(words, make([]uint64, roundUp(groups, chunkMinima)/chunkMinima*chunkWords)...)
+		words = append(words, v.minima()...)
 	}
 	head.Chunks = uint32(len(words) / chunkWords)
 	*(*directorBlockHead)(unsafe.Pointer(&words[0])) = head
@@ -138,6 +162,44 @@ func (v version) buckets() []uint64 {
 		}
 	}
 	return words
+}
+
+// minima is room for the best server of each group.
+func (v version) minima() []uint64 {
+	groups := roundUp(len(v.slots), groupServers) / groupServers
+	return make([]uint64, roundUp(groups, chunkMinima)/chunkMinima*chunkWords)
+}
+
+// maglevWords is the table of mh, 16 bits to a bucket.
+func (v version) maglevWords() []uint64 {
+	const inWord = 4 // MAGLEV_WORD
+	words := make([]uint64, roundUp(schedule.MaglevBuckets, inWord*chunkWords)/inWord)
+	for b, i := range v.maglev {
+		words[b/inWord] |= uint64(i) << (b % inWord * 16)
+	}
+	return words
+}
+
+// sums has, for each server, the weights of those up to it.
+func (v version) sums() []uint64 {
+	words := make([]uint64, roundUp(len(v.weights), chunkWords))
+	sum := uint64(0)
+	for i, weight := range v.weights {
+		sum += uint64(weight)
+		words[i] = sum
+	}
+	return words
+}
+
+// remember keeps what lblc or lblcr knows of destinations, unless it begins anew: it is found by a number
+// that no other service has, and none had.
+func (v version) remember(head *directorBlockHead) {
+	head.Cursor = v.cursor
+	if v.fresh {
+		var number [8]byte
+		rand.Read(number[:])
+		head.Cursor = binary.LittleEndian.Uint64(number[:])
+	}
 }
 
 // head gives the head of a block.

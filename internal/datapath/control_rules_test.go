@@ -72,7 +72,6 @@ func TestRules(t *testing.T) {
 		{"unknown scheduler", c.AddService(with(ruleNoKey, "random")), lvs.ErrNoScheduler},
 		{"unknown engine", c.AddService(with(ruleNoKey, "rr", engine("ftp"))), lvs.ErrNoScheduler},
 		{"unknown scheduler, unsupported flag", c.AddService(with(ruleNoKey, "random", persistent)), lvs.ErrNoScheduler},
-		{"scheduler to come", c.AddService(with(ruleNoKey, "mh")), errUnsupported},
 		{"persistence", c.AddService(with(ruleNoKey, "rr", persistent)), errUnsupported},
 		{"engine", c.AddService(with(ruleNoKey, "rr", engine("sip"))), errUnsupported},
 		{"one packet", c.AddService(with(ruleNoKey, "rr", onePacket)), errUnsupported},

@@ -144,7 +144,7 @@ func newDest(key directorServiceKey, s directorService, d lvs.Destination) direc
 		Addr: mapped(d.Addr.Addr()), Port: bigEndian(d.Addr.Port()),
 		Vaddr: key.Addr, Vport: key.Port, Protocol: key.Protocol, Family: key.Family,
 		Forwarding: uint8(d.Forwarding), Flags: destUsed | destAvailable,
-		Service: s.Id, Weight: uint32(d.Weight),
+		Service: s.Id, Weight: uint32(d.Weight), LastWeight: uint32(d.Weight),
 	}
 }
 
@@ -178,6 +178,7 @@ func (t *Table) place(d directorDest) (uint32, error) {
 func (t *Table) write(slot uint32, d directorDest) {
 	row := t.dests.at(slot)
 	row.Forwarding, row.Weight, row.Service, row.Flags = d.Forwarding, d.Weight, d.Service, d.Flags
+	row.LastWeight = d.LastWeight
 }
 
 // EditDestination changes forwarding and weight. Connections keep the way that they began with.
@@ -197,10 +198,13 @@ func (t *Table) EditDestination(k lvs.ServiceKey, to lvs.Destination) error {
 		return err
 	}
 	d := t.dests.at(slot)
-	forwarding, weight := d.Forwarding, d.Weight
+	forwarding, weight, last := d.Forwarding, d.Weight, d.LastWeight
 	d.Forwarding, d.Weight = uint8(to.Forwarding), uint32(to.Weight)
+	if to.Weight != 0 {
+		d.LastWeight = d.Weight
+	}
 	if err := t.swapList(key, s, slotsOf(t.list(s.Block)), false); err != nil {
-		d.Forwarding, d.Weight = forwarding, weight
+		d.Forwarding, d.Weight, d.LastWeight = forwarding, weight, last
 		return err
 	}
 	return nil

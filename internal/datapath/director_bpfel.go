@@ -29,9 +29,10 @@ type directorBlockHead struct {
 	ActiveCost   uint32
 	InactiveCost uint32
 	BaseCost     uint32
-	IdleFirst    uint32
+	Rule         uint32
 	NoneCost     uint32
 	None         uint64
+	Slack        uint64
 }
 
 type directorBucket struct {
@@ -94,7 +95,8 @@ type directorDest struct {
 	Lower      uint32
 	Tunnel     uint32
 	Group      uint32
-	Pad        [11]uint32
+	LastWeight uint32
+	Pad        [10]uint32
 }
 
 type directorDestConns struct {
@@ -110,6 +112,12 @@ type directorDevice struct {
 	Addr4   uint32
 	Mtu     uint32
 	Addr6   directorAddr
+}
+
+type directorDraw struct {
+	_      structs.HostLayout
+	Block  uint32
+	Random [2]uint32
 }
 
 type directorFragment struct {
@@ -135,6 +143,18 @@ const (
 	directorLifeLIFE_DEAD    directorLife = 3
 	directorLifeLIFE_RESTING directorLife = 4
 )
+
+type directorLocality struct {
+	_      structs.HostLayout
+	Server uint32
+	Used   uint32
+}
+
+type directorLocalityKey struct {
+	_           structs.HostLayout
+	Cursor      uint64
+	Destination directorAddr
+}
 
 type directorNeighbour struct {
 	_       structs.HostLayout
@@ -227,17 +247,32 @@ type directorRates struct {
 	Pad     uint32
 }
 
+type directorReplicas struct {
+	_       structs.HostLayout
+	Used    uint32
+	Changed uint32
+	Size    uint32
+	Joined  uint32
+	Server  [1024]uint32
+}
+
 type directorScheduler uint32
 
 const (
-	directorSchedulerSCHED_RR  directorScheduler = 0
-	directorSchedulerSCHED_WRR directorScheduler = 1
-	directorSchedulerSCHED_LC  directorScheduler = 2
-	directorSchedulerSCHED_WLC directorScheduler = 3
-	directorSchedulerSCHED_SED directorScheduler = 4
-	directorSchedulerSCHED_NQ  directorScheduler = 5
-	directorSchedulerSCHED_SH  directorScheduler = 6
-	directorSchedulerSCHED_DH  directorScheduler = 7
+	directorSchedulerSCHED_RR    directorScheduler = 0
+	directorSchedulerSCHED_WRR   directorScheduler = 1
+	directorSchedulerSCHED_LC    directorScheduler = 2
+	directorSchedulerSCHED_WLC   directorScheduler = 3
+	directorSchedulerSCHED_SED   directorScheduler = 4
+	directorSchedulerSCHED_NQ    directorScheduler = 5
+	directorSchedulerSCHED_SH    directorScheduler = 6
+	directorSchedulerSCHED_DH    directorScheduler = 7
+	directorSchedulerSCHED_MH    directorScheduler = 8
+	directorSchedulerSCHED_FO    directorScheduler = 9
+	directorSchedulerSCHED_OVF   directorScheduler = 10
+	directorSchedulerSCHED_LBLC  directorScheduler = 11
+	directorSchedulerSCHED_LBLCR directorScheduler = 12
+	directorSchedulerSCHED_TWOS  directorScheduler = 13
 )
 
 type directorScratch struct {
@@ -336,12 +371,15 @@ const (
 	directorMapDests             = "dests"
 	directorMapDevices           = "devices"
 	directorMapDirtyGroups       = "dirty_groups"
+	directorMapFirstReplicas     = "first_replicas"
 	directorMapFragments         = "fragments"
 	directorMapIngressMacs       = "ingress_macs"
+	directorMapLocalities        = "localities"
 	directorMapNeighbours        = "neighbours"
 	directorMapOrigins           = "origins"
 	directorMapOutcomes          = "outcomes"
 	directorMapPool              = "pool"
+	directorMapReplicaSets       = "replica_sets"
 	directorMapScratches         = "scratches"
 	directorMapServiceCarried    = "service_carried"
 	directorMapServices          = "services"
@@ -352,12 +390,14 @@ const (
 	directorProgAnswerError      = "answer_error"
 	directorProgAskNeighbour     = "ask_neighbour"
 	directorProgConnectServer    = "connect_server"
+	directorProgDrawTwo          = "draw_two"
 	directorProgDroverXdp        = "drover_xdp"
 	directorProgForwardStateless = "forward_stateless"
 	directorProgFragment         = "fragment"
 	directorProgIcmp             = "icmp"
 	directorProgNewConn          = "new_conn"
 	directorProgSchedLeast       = "sched_least"
+	directorProgSchedRand        = "sched_rand"
 	directorProgSchedTable       = "sched_table"
 	directorProgSchedWalk        = "sched_walk"
 	directorProgStartTimer       = "start_timer"
@@ -416,12 +456,14 @@ type directorProgramSpecs struct {
 	AnswerError      *ebpf.ProgramSpec `ebpf:"answer_error"`
 	AskNeighbour     *ebpf.ProgramSpec `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.ProgramSpec `ebpf:"connect_server"`
+	DrawTwo          *ebpf.ProgramSpec `ebpf:"draw_two"`
 	DroverXdp        *ebpf.ProgramSpec `ebpf:"drover_xdp"`
 	ForwardStateless *ebpf.ProgramSpec `ebpf:"forward_stateless"`
 	Fragment         *ebpf.ProgramSpec `ebpf:"fragment"`
 	Icmp             *ebpf.ProgramSpec `ebpf:"icmp"`
 	NewConn          *ebpf.ProgramSpec `ebpf:"new_conn"`
 	SchedLeast       *ebpf.ProgramSpec `ebpf:"sched_least"`
+	SchedRand        *ebpf.ProgramSpec `ebpf:"sched_rand"`
 	SchedTable       *ebpf.ProgramSpec `ebpf:"sched_table"`
 	SchedWalk        *ebpf.ProgramSpec `ebpf:"sched_walk"`
 	StartTimer       *ebpf.ProgramSpec `ebpf:"start_timer"`
@@ -444,12 +486,15 @@ type directorMapSpecs struct {
 	Dests          *ebpf.MapSpec `ebpf:"dests"`
 	Devices        *ebpf.MapSpec `ebpf:"devices"`
 	DirtyGroups    *ebpf.MapSpec `ebpf:"dirty_groups"`
+	FirstReplicas  *ebpf.MapSpec `ebpf:"first_replicas"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
+	Localities     *ebpf.MapSpec `ebpf:"localities"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
 	Origins        *ebpf.MapSpec `ebpf:"origins"`
 	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
 	Pool           *ebpf.MapSpec `ebpf:"pool"`
+	ReplicaSets    *ebpf.MapSpec `ebpf:"replica_sets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	ServiceCarried *ebpf.MapSpec `ebpf:"service_carried"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
@@ -504,12 +549,15 @@ type directorMaps struct {
 	Dests          *ebpf.Map `ebpf:"dests"`
 	Devices        *ebpf.Map `ebpf:"devices"`
 	DirtyGroups    *ebpf.Map `ebpf:"dirty_groups"`
+	FirstReplicas  *ebpf.Map `ebpf:"first_replicas"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
+	Localities     *ebpf.Map `ebpf:"localities"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
 	Origins        *ebpf.Map `ebpf:"origins"`
 	Outcomes       *ebpf.Map `ebpf:"outcomes"`
 	Pool           *ebpf.Map `ebpf:"pool"`
+	ReplicaSets    *ebpf.Map `ebpf:"replica_sets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	ServiceCarried *ebpf.Map `ebpf:"service_carried"`
 	Services       *ebpf.Map `ebpf:"services"`
@@ -533,12 +581,15 @@ func (m *directorMaps) Close() error {
 		m.Dests,
 		m.Devices,
 		m.DirtyGroups,
+		m.FirstReplicas,
 		m.Fragments,
 		m.IngressMacs,
+		m.Localities,
 		m.Neighbours,
 		m.Origins,
 		m.Outcomes,
 		m.Pool,
+		m.ReplicaSets,
 		m.Scratches,
 		m.ServiceCarried,
 		m.Services,
@@ -569,12 +620,14 @@ type directorPrograms struct {
 	AnswerError      *ebpf.Program `ebpf:"answer_error"`
 	AskNeighbour     *ebpf.Program `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.Program `ebpf:"connect_server"`
+	DrawTwo          *ebpf.Program `ebpf:"draw_two"`
 	DroverXdp        *ebpf.Program `ebpf:"drover_xdp"`
 	ForwardStateless *ebpf.Program `ebpf:"forward_stateless"`
 	Fragment         *ebpf.Program `ebpf:"fragment"`
 	Icmp             *ebpf.Program `ebpf:"icmp"`
 	NewConn          *ebpf.Program `ebpf:"new_conn"`
 	SchedLeast       *ebpf.Program `ebpf:"sched_least"`
+	SchedRand        *ebpf.Program `ebpf:"sched_rand"`
 	SchedTable       *ebpf.Program `ebpf:"sched_table"`
 	SchedWalk        *ebpf.Program `ebpf:"sched_walk"`
 	StartTimer       *ebpf.Program `ebpf:"start_timer"`
@@ -586,12 +639,14 @@ func (p *directorPrograms) Close() error {
 		p.AnswerError,
 		p.AskNeighbour,
 		p.ConnectServer,
+		p.DrawTwo,
 		p.DroverXdp,
 		p.ForwardStateless,
 		p.Fragment,
 		p.Icmp,
 		p.NewConn,
 		p.SchedLeast,
+		p.SchedRand,
 		p.SchedTable,
 		p.SchedWalk,
 		p.StartTimer,

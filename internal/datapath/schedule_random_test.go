@@ -2,10 +2,13 @@ package datapath
 
 import (
 	"encoding/binary"
+	mathrand "math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -23,6 +26,8 @@ type twin struct {
 	added   int               // addresses used so far: no server comes back from the trash
 	open    []flow
 	ports   uint16
+	at      time.Duration // since the twin was made
+	heavy   int32         // the largest weight that is drawn
 
 	// countless: the scheduler does not look at connections, so that the list is read now and then only.
 	countless bool
@@ -39,13 +44,15 @@ func newTwin(r *rig, t *rapid.T, serial uint32, scheduler string) *twin {
 		binary.BigEndian.PutUint32(b[12:], rapid.Uint32().Draw(t, "VIP"))
 		vip = netip.AddrFrom16(b)
 	}
-	return serviceTwin(r, t, lvs.Service{
+	w := serviceTwin(r, t, lvs.Service{
 		ServiceKey: lvs.ServiceKey{
 			Protocol: lvs.TCP, Addr: netip.AddrPortFrom(vip, uint16(serial)), Family: family,
 		},
 		Scheduler: scheduler,
 		Flags:     rapid.SampledFrom([]lvs.ServiceFlags{0, lvs.SchedFlag1, lvs.SchedFlag2, lvs.SchedFlag1 | lvs.SchedFlag2}).Draw(t, "flags"),
 	})
+	w.heavy = rapid.SampledFrom([]int32{2, 20, 1000}).Draw(t, "heavy")
+	return w
 }
 
 // fatal is what is needed of *testing.T and *rapid.T.
@@ -76,7 +83,7 @@ func (w *twin) address(n int) netip.AddrPort {
 
 func (w *twin) add(t fatal, weight int32) {
 	t.Helper()
-	s := schedule.Server{Addr: w.address(w.added), Weight: weight}
+	s := schedule.Server{Addr: w.address(w.added)}.Reweigh(weight)
 	w.added++
 	w.check(t, w.table.AddDestination(w.service.ServiceKey, lvs.Destination{
 		Addr: s.Addr, Weight: weight, Forwarding: lvs.Masquerade,
@@ -87,7 +94,7 @@ func (w *twin) add(t fatal, weight int32) {
 func (w *twin) edit(t fatal, at int, weight int32) {
 	t.Helper()
 	after := slices.Clone(w.servers)
-	after[at].Weight = weight
+	after[at] = after[at].Reweigh(weight)
 	w.check(t, w.table.EditDestination(w.service.ServiceKey, lvs.Destination{
 		Addr: after[at].Addr, Weight: weight, Forwarding: lvs.Masquerade,
 	}))
@@ -125,7 +132,13 @@ func (w *twin) connect(t fatal, client netip.Addr) {
 		w.readCounts(t)
 	}
 	f := flow{protocol: lvs.TCP, from: netip.AddrPortFrom(client, w.ports), to: w.service.Addr}
-	i, wantOK := w.model.Pick(w.servers, schedule.Packet{Client: f.from, Virtual: f.to})
+	if w.service.Scheduler == "twos" {
+		w.connectByChance(t, f)
+		return
+	}
+	i, wantOK := w.model.Pick(w.servers, schedule.Packet{
+		Client: f.from, Virtual: f.to, At: w.at, Deleted: w.deleted(),
+	})
 	var want netip.AddrPort
 	if wantOK {
 		want = w.servers[i].Addr
@@ -138,6 +151,51 @@ func (w *twin) connect(t fatal, client netip.Addr) {
 	if ok {
 		w.open = append(w.open, f)
 	}
+}
+
+// connectByChance gives the program and the model of twos the same random numbers; the connection itself has others.
+func (w *twin) connectByChance(t fatal, f flow) {
+	t.Helper()
+	_, row, err := w.table.find(w.service.ServiceKey)
+	w.check(t, err)
+	draw := directorDraw{Block: row.Block, Random: [2]uint32{mathrand.Uint32(), mathrand.Uint32()}}
+	slot, err := w.objects.DrawTwo.Run(&ebpf.RunOptions{Context: draw})
+	w.check(t, err)
+	i, wantOK := schedule.TwoChoices(w.servers, draw.Random[0], draw.Random[1])
+	if wantOK != (slot != 0) || wantOK && w.table.list(row.Block)[i].slot() != slot {
+		t.Fatalf("twos: %#x draw slot %d, the model says %d (%t), of %+v", draw.Random, slot, i, wantOK, w.servers)
+	}
+	got, ok := w.rig.connect(f)
+	usable := slices.ContainsFunc(w.servers, func(s schedule.Server) bool { return s.Addr == got && s.Weight > 0 })
+	if ok != wantOK || ok && !usable {
+		t.Fatalf("twos: connection went to %v (%t), of %+v", got, ok, w.servers)
+	}
+	if ok {
+		w.open = append(w.open, f)
+	}
+}
+
+// deleted gives the service's servers in the trash.
+func (w *twin) deleted() []schedule.Server {
+	_, row, _ := w.table.find(w.service.ServiceKey)
+	var all []schedule.Server
+	for slot, d := range w.table.dests.elements[:w.table.control.at(0).LastDest+1] {
+		if !inTrash(&d) || d.Service != row.Id {
+			continue
+		}
+		conns := w.table.destConns.at(uint32(slot)).Word
+		all = append(all, schedule.Server{
+			Addr: addrPort(d.Addr, d.Port, d.Family), Weight: int32(d.Weight),
+			Active: uint32(conns), Inactive: uint32(conns >> 32),
+		})
+	}
+	return all
+}
+
+// pass lets time pass.
+func (w *twin) pass(milliseconds uint32) {
+	w.rig.turn(milliseconds)
+	w.at += time.Duration(milliseconds) * time.Millisecond
 }
 
 // readCounts takes the servers' connections from the listing, whose order is the model's.
@@ -155,6 +213,9 @@ func (w *twin) readCounts(t fatal) {
 		same := cmp.Comparer(sameServer)
 		t.Fatalf("%s: the list of servers (-want +got):\n%s", w.service.Scheduler, cmp.Diff(w.servers, listed, same))
 	}
+	for i := range listed {
+		listed[i].LastWeight = w.servers[i].LastWeight
+	}
 	w.servers = listed
 }
 
@@ -162,7 +223,7 @@ func sameServer(a, b schedule.Server) bool { return a.Addr == b.Addr && a.Weight
 
 // step does one thing, as drawn.
 func (w *twin) step(t *rapid.T) {
-	weight := rapid.Int32Range(0, 20).Draw(t, "weight")
+	weight := rapid.Int32Range(0, w.heavy).Draw(t, "weight")
 	at := -1
 	if len(w.servers) > 0 {
 		at = rapid.IntRange(0, len(w.servers)-1).Draw(t, "server")
@@ -177,7 +238,7 @@ func (w *twin) step(t *rapid.T) {
 	case what == 3:
 		w.reschedule(t, rapid.SampledFrom(schedule.Names()).Draw(t, "scheduler"))
 	case what == 4:
-		w.rig.turn(rapid.SampledFrom([]uint32{1, 11_000, 61_000}).Draw(t, "milliseconds"))
+		w.pass(rapid.SampledFrom([]uint32{1, 11_000, 61_000, 50_000_000, 90_000_000}).Draw(t, "milliseconds"))
 		w.open = nil // some of them are over
 	case what < 10 && len(w.open) > 0:
 		f := w.open[rapid.IntRange(0, len(w.open)-1).Draw(t, "connection")]
@@ -208,7 +269,7 @@ func TestScheduleAsModelled(t *testing.T) {
 			// Small lists are drawn more often than large ones.
 			size := rapid.OneOf(rapid.IntRange(1, 8), rapid.IntRange(1, 200)).Draw(t, "servers")
 			for range size {
-				w.add(t, rapid.Int32Range(0, 20).Draw(t, "weight"))
+				w.add(t, rapid.Int32Range(0, w.heavy).Draw(t, "weight"))
 			}
 			for range 60 {
 				w.step(t)
@@ -233,7 +294,7 @@ func TestScheduleOfAThousand(t *testing.T) {
 	for _, name := range schedule.Names() {
 		w.reschedule(t, name)
 		connections := 300
-		if w.countless = slices.Contains([]string{"rr", "wrr", "sh", "dh"}, name); w.countless {
+		if w.countless = slices.Contains([]string{"rr", "wrr", "sh", "dh", "mh", "fo"}, name); w.countless {
 			connections = 2100 // more than twice round
 		}
 		for i := range connections {

@@ -9,10 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 
 	"drover/internal/lvs"
+	"drover/internal/schedule"
 )
 
 // A kernelReplay repeats a recording of ip_vs through the programs. The lines of a recording are described
@@ -21,6 +24,9 @@ type kernelReplay struct {
 	*rig
 	service lvs.Service
 	open    []flow // connections of a window, the oldest first
+
+	// hashed: servers have the recorded addresses, as mh hashes them, too; else the rig's.
+	hashed bool
 }
 
 func (k *kernelReplay) do(t *testing.T, line string) {
@@ -40,6 +46,8 @@ func (k *kernelReplay) do(t *testing.T, line string) {
 		must(t, k.table.EditDestination(k.service.ServiceKey, k.server(args)))
 	case "delete":
 		must(t, k.table.DeleteDestination(k.service.ServiceKey, k.server(args).Addr))
+	case "pass":
+		ageReplicaSets(t, k.objects.ReplicaSets)
 	case "connect":
 		how, answers, _ := strings.Cut(rest, ": ")
 		k.connections(t, strings.Fields(how), strings.Fields(strings.ReplaceAll(answers, "ERR:connection", "ERR")))
@@ -56,10 +64,10 @@ func recordedService(args []string) lvs.Service {
 		Scheduler:  args[1],
 	}
 	flags := strings.Join(args[2:], "")
-	if strings.Contains(flags, "sh-fallback") {
+	if strings.Contains(flags, "-fallback") {
 		s.Flags |= lvs.SchedFlag1
 	}
-	if strings.Contains(flags, "sh-port") {
+	if strings.Contains(flags, "-port") {
 		s.Flags |= lvs.SchedFlag2
 	}
 	return s
@@ -69,11 +77,42 @@ func recordedService(args []string) lvs.Service {
 func (k *kernelReplay) server(args []string) lvs.Destination {
 	n, _ := strconv.Atoi(strings.TrimPrefix(args[0], "r"))
 	d := lvs.Destination{Addr: realServer(n, k.service.Family), Forwarding: lvs.Masquerade}
+	if k.hashed {
+		d.Addr = k.recordedServer(n)
+	}
 	if len(args) > 1 {
 		weight, _ := strconv.Atoi(args[1])
 		d.Weight = int32(weight)
 	}
 	return d
+}
+
+// recordedServer is number n of the servers that were recorded: 10.2.0.1 on in runs.txt, 203.0.113.1 and
+// 2001:db8:2::1 on in edits.txt.
+func (k *kernelReplay) recordedServer(n int) netip.AddrPort {
+	base := netip.MustParseAddr("203.0.113.0")
+	switch vip := k.service.Addr.Addr(); {
+	case vip.Is6():
+		base = netip.MustParseAddr("2001:db8:2::")
+	case vip.As4()[0] == 10:
+		base = netip.MustParseAddr("10.2.0.0")
+	}
+	b := base.AsSlice()
+	b[len(b)-1] = byte(n)
+	addr, _ := netip.AddrFromSlice(b)
+	return netip.AddrPortFrom(addr, schedulePort)
+}
+
+// ageReplicaSets makes all sets of lblcr look as if they had not been changed for longer than the expiration,
+// though they were in use. (If the clock moved instead, the held connections would be over.)
+func ageReplicaSets(t *testing.T, sets *ebpf.Map) {
+	t.Helper()
+	var key directorLocalityKey
+	var set directorReplicas
+	for all := sets.Iterate(); all.Next(&key, &set); {
+		set.Changed -= uint32((schedule.LocalityExpiration + time.Second).Milliseconds())
+		must(t, sets.Put(key, set))
+	}
 }
 
 // connections is "closed|hold|windowN SOURCES PORT". Window N holds the connections and closes the oldest
@@ -93,8 +132,12 @@ func (k *kernelReplay) connections(t *testing.T, how, recorded []string) {
 			picked = append(picked, "ERR")
 			continue
 		}
-		last := server.Addr().AsSlice()
-		picked = append(picked, fmt.Sprintf("r%d", last[len(last)-1]-100))
+		host := server.Addr().AsSlice()
+		number := host[len(host)-1]
+		if !k.hashed {
+			number -= realServer(0, k.service.Family).Addr().AsSlice()[len(host)-1]
+		}
+		picked = append(picked, fmt.Sprintf("r%d", number))
 		k.establish(f)
 		switch {
 		case how[0] == "closed":
@@ -128,6 +171,11 @@ func recordedSources(list string) (all []netip.Addr) {
 	return all
 }
 
+// usesMaglev tells whether a section's service is scheduled by mh, if only for a time.
+func usesMaglev(lines []string) bool {
+	return slices.ContainsFunc(lines[1:], func(l string) bool { return slices.Contains(strings.Fields(l), "mh") })
+}
+
 // usesThresholds tells whether a section gives a server an upper threshold.
 func usesThresholds(lines []string) bool {
 	return slices.ContainsFunc(lines, func(l string) bool {
@@ -139,8 +187,12 @@ func usesThresholds(lines []string) bool {
 func replayRecordings(t *testing.T, sections [][]string) {
 	t.Helper()
 	r := newRig(t, 1<<14)
+	addRoute(t, "0.0.0.0/0", "192.0.2.254")
+	for host := 2; host < 10; host++ {
+		permanent(t, r.front, fmt.Sprintf("2001:db8:2::%d", host), routerMAC)
+	}
 	for _, lines := range sections {
-		k := kernelReplay{rig: r}
+		k := kernelReplay{rig: r, hashed: usesMaglev(lines)}
 		for _, line := range lines[1:] {
 			k.do(t, line)
 		}
@@ -164,7 +216,7 @@ func TestScheduleAsRecordedWithEdits(t *testing.T) {
 		}
 		sections = append(sections, lines)
 	}
-	if len(sections) != 46 || thresholds != 17 {
+	if len(sections) != 92 || thresholds != 23 {
 		t.Fatalf("the recording has %d sections and %d with thresholds", len(sections), thresholds)
 	}
 	replayRecordings(t, sections)
@@ -187,8 +239,8 @@ func TestScheduleAsRecorded(t *testing.T) {
 		how := strings.Replace(m[7], "held", "hold", 1) + " " + strings.Replace(m[4], "..", "+", 1) + " " + m[5]
 		sections = append(sections, append(lines, "connect "+how+": "+m[8]))
 	}
-	if len(sections) != 60 {
-		t.Fatalf("the recording has %d runs, want 60", len(sections))
+	if len(sections) != 87 {
+		t.Fatalf("the recording has %d runs, want 87", len(sections))
 	}
 	replayRecordings(t, append(sections, runsWithEdits(t, edited)...))
 }
@@ -208,6 +260,7 @@ func runsWithEdits(t *testing.T, text string) (sections [][]string) {
 		service, weights string
 		steps            []string // a connect takes the next line's answers
 	}{
+		{"10.9.8.89:80 mh mh-fallback", "5,3,1,1", []string{"edit r2 0", "connect closed 10.1.1.1+40 18900:"}},
 		{"10.9.8.91:80 sh sh-fallback", "5,3,1,1", []string{"edit r2 0", "connect closed 10.1.1.1+40 19100:"}},
 		{"10.9.8.92:80 wrr", "5,3,1,1", []string{closed, "edit r1 1", closed}},
 		{"10.9.8.93:80 rr", "1,1,1", []string{closed, "add r4 1", closed}},

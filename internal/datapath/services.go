@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -112,7 +113,6 @@ func checkService(s lvs.Service) error {
 	if !schedule.Known(s.Scheduler) || s.PE != "" && s.PE != "sip" {
 		return lvs.ErrNoScheduler
 	}
-	_, supported := schedulers[s.Scheduler]
 	for _, missing := range []struct {
 		wanted bool
 		what   string
@@ -122,7 +122,6 @@ func checkService(s lvs.Service) error {
 		{s.Flags&lvs.Persistent != 0, "persistence (-p)"},
 		{s.PE != "", "persistence engines (--pe)"},
 		{s.Flags&lvs.OnePacket != 0, "one-packet scheduling (-o)"},
-		{!supported, "the scheduler " + s.Scheduler + " (-s)"},
 	} {
 		if missing.wanted {
 			return &lvs.UnsupportedError{What: missing.what}
@@ -150,7 +149,7 @@ func (t *Table) AddService(s lvs.Service) error {
 	if !ok {
 		return lvs.ErrMemory
 	}
-	block, err := t.writeBlock(version{scheduler: s.Scheduler, fresh: true}.words())
+	block, err := t.writeBlock(version{scheduler: s.Scheduler, fresh: true, maglev: t.maglev(key, s.Scheduler, nil)}.words())
 	if err != nil {
 		t.ids.free(id, 1)
 		return err
@@ -211,6 +210,7 @@ func (t *Table) swapList(key directorServiceKey, s directorService, slots []uint
 	for _, slot := range slots {
 		v.weights = append(v.weights, int32(t.dests.at(slot).Weight))
 	}
+	v.maglev = t.maglev(key, v.scheduler, slots)
 	block, err := t.writeBlock(v.words())
 	if err != nil {
 		return err
@@ -226,6 +226,23 @@ func (t *Table) swapList(key directorServiceKey, s directorService, slots []uint
 	t.lookAnew(s.Id) // the new list has no minima yet
 	t.chunks.free(old, oldChunks)
 	return nil
+}
+
+// maglev fills the table of mh for these servers; it is nil for any other scheduler.
+func (t *Table) maglev(key directorServiceKey, scheduler string, slots []uint32) *schedule.MaglevTable {
+	if scheduler != "mh" {
+		return nil
+	}
+	servers := make([]schedule.Server, 0, len(slots))
+	for _, slot := range slots {
+		d := t.dests.at(slot)
+		addr := addrPort(d.Addr, d.Port, d.Family)
+		servers = append(servers, schedule.Server{
+			Addr:       netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), // a tunnel's may be IPv4 behind IPv6
+			LastWeight: int32(d.LastWeight),
+		})
+	}
+	return schedule.NewMaglevTable(servers, lvs.Family(key.Family))
 }
 
 func slotsOf(list []element) []uint32 {

@@ -10,8 +10,8 @@ import (
 // TestEdits replays testdata/edits.txt: servers that are added, edited and deleted under way.
 func TestEdits(t *testing.T) {
 	sections := strings.Split(read(t, "testdata/edits.txt"), "== ")[1:]
-	if len(sections) != 63 {
-		t.Fatalf("the recording has %d sections, want 63", len(sections))
+	if len(sections) != 115 {
+		t.Fatalf("the recording has %d sections, want 115", len(sections))
 	}
 	for _, section := range sections {
 		lines := strings.Split(strings.TrimSpace(section), "\n")
@@ -28,8 +28,8 @@ var run = regexp.MustCompile(`^(\w+)\S* w=(\S+) (?:-b (\S+))? ?\| src=(\S+) spor
 func TestRuns(t *testing.T) {
 	text, _, _ := strings.Cut(read(t, "testdata/runs.txt"), "\n==")
 	lines := strings.Split(text, "\n")
-	if len(lines) != 60 {
-		t.Fatalf("the recording has %d runs, want 60", len(lines))
+	if len(lines) != 87 {
+		t.Fatalf("the recording has %d runs, want 87", len(lines))
 	}
 	for _, line := range lines {
 		m := run.FindStringSubmatch(line)
@@ -62,6 +62,10 @@ func TestRunsWithEdits(t *testing.T) {
 		weights string
 		steps   []string // a connect without answers takes the next line's
 	}{
+		{
+			"mh-fallback, r2 edited to 0", "10.9.8.89:80 mh mh-fallback", "5,3,1,1",
+			[]string{"edit r2 0", "connect closed 10.1.1.1+40 18900:"},
+		},
 		{
 			"sh-fallback, r2 edited to 0", "10.9.8.91:80 sh sh-fallback", "5,3,1,1",
 			[]string{"edit r2 0", "connect closed 10.1.1.1+40 19100:"},

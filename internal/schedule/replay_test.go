@@ -2,10 +2,12 @@ package schedule
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"drover/internal/lvs"
 )
@@ -20,6 +22,7 @@ type replay struct {
 	upper     map[netip.AddrPort]uint32 // thresholds, where one was given
 	trash     map[netip.AddrPort]Server // deleted servers; one that is added again has its counts back
 	open      []netip.AddrPort          // servers of the held connections, the oldest first
+	name      string                    // of the scheduler
 }
 
 // do carries out one line. The error of a connect line shows the recorded and the modelled servers.
@@ -30,6 +33,9 @@ func (r *replay) do(line string) error {
 	case "service":
 		return r.service(args)
 	case "scheduler":
+		if args[0] == r.name {
+			return nil
+		}
 		return r.schedule(args[0])
 	case "add", "edit", "delete":
 		return r.change(command, args)
@@ -40,6 +46,11 @@ func (r *replay) do(line string) error {
 		for i := range r.servers {
 			s := &r.servers[i]
 			s.Active, s.Inactive, s.Overloaded = 0, 0, false
+		}
+		return nil
+	case "pass":
+		for _, set := range r.scheduler.(*localityReplicated).sets {
+			set.changed -= LocalityExpiration + time.Second // in use, but not changed
 		}
 		return nil
 	}
@@ -56,9 +67,9 @@ func (r *replay) service(args []string) error {
 	r.virtual = virtual
 	for _, flag := range strings.Split(strings.Join(args[2:], ""), ",") {
 		switch flag {
-		case "sh-fallback":
+		case "sh-fallback", "mh-fallback":
 			r.flags |= lvs.SchedFlag1
-		case "sh-port":
+		case "sh-port", "mh-port":
 			r.flags |= lvs.SchedFlag2
 		}
 	}
@@ -71,13 +82,13 @@ func (r *replay) schedule(name string) error {
 		return fmt.Errorf("no model of %q", name)
 	}
 	s.Changed(nil, r.servers)
-	r.scheduler = s
+	r.scheduler, r.name = s, name
 	return nil
 }
 
 // change is "rN [WEIGHT [UPPER]]".
 func (r *replay) change(command string, args []string) error {
-	addr := address(args[0])
+	addr := r.address(args[0])
 	before := slices.Clone(r.servers)
 	at := slices.IndexFunc(r.servers, func(s Server) bool { return s.Addr == addr })
 	var weight int
@@ -91,7 +102,9 @@ func (r *replay) change(command string, args []string) error {
 	switch command {
 	case "add":
 		s := r.trash[addr]
-		s.Addr, s.Weight = addr, int32(weight)
+		delete(r.trash, addr)
+		s.Addr, s.LastWeight = addr, 0
+		s = s.Reweigh(int32(weight))
 		r.servers = slices.Insert(r.servers, 0, s)
 		if len(args) > 2 {
 			upper, err := strconv.Atoi(args[2])
@@ -101,7 +114,7 @@ func (r *replay) change(command string, args []string) error {
 			r.upper[addr] = uint32(upper)
 		}
 	case "edit":
-		r.servers[at].Weight = int32(weight)
+		r.servers[at] = r.servers[at].Reweigh(int32(weight))
 		r.servers[at].Overloaded = false // ipvsadm -e without -x takes the threshold away
 		delete(r.upper, addr)
 	case "delete":
@@ -126,7 +139,9 @@ func (r *replay) connect(args, recorded []string) error {
 	var modelled []string
 	for n := range recorded {
 		client := netip.AddrPortFrom(sources[n%len(sources)], uint16(port+n))
-		i, ok := r.scheduler.Pick(r.servers, Packet{Client: client, Virtual: r.virtual})
+		i, ok := r.scheduler.Pick(r.servers, Packet{
+			Client: client, Virtual: r.virtual, Deleted: slices.Collect(maps.Values(r.trash)),
+		})
 		if !ok {
 			modelled = append(modelled, "ERR")
 			continue
@@ -164,13 +179,28 @@ func (r *replay) count(s *Server, treatment string) {
 	}
 }
 
-// address makes an address of the name of a recorded server, "r1".
-func address(name string) netip.AddrPort {
-	return netip.MustParseAddrPort("203.0.113." + strings.TrimPrefix(name, "r") + ":80")
+// address makes an address of the name of a recorded server, "r1". It is the recorded one, which mh hashes:
+// runs.txt is of servers 10.2.0.1 to .4, edits.txt of 203.0.113.1 on and 2001:db8:2::1 on.
+func (r *replay) address(name string) netip.AddrPort {
+	n, _ := strconv.Atoi(strings.TrimPrefix(name, "r"))
+	base := netip.MustParseAddr("203.0.113.0")
+	switch {
+	case r.virtual.Addr().Is6():
+		base = netip.MustParseAddr("2001:db8:2::")
+	case r.virtual.Addr().As4()[0] == 10:
+		base = netip.MustParseAddr("10.2.0.0")
+	}
+	b := base.AsSlice()
+	b[len(b)-1] = byte(n)
+	addr, _ := netip.AddrFromSlice(b)
+	return netip.AddrPortFrom(addr, 80)
 }
 
 // name is the opposite of address.
-func name(addr netip.AddrPort) string { return fmt.Sprintf("r%d", addr.Addr().As4()[3]) }
+func name(addr netip.AddrPort) string {
+	b := addr.Addr().AsSlice()
+	return fmt.Sprintf("r%d", b[len(b)-1])
+}
 
 // expand reads a list of sources: "198.51.100.1+3,198.51.100.9" is .1, .2, .3 and .9.
 func expand(list string) ([]netip.Addr, error) {

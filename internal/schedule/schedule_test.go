@@ -13,7 +13,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh"}, Names()); diff != "" {
+	if diff := cmp.Diff([]string{"rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf", "lblc", "lblcr", "twos"}, Names()); diff != "" {
 		t.Errorf("Names (-want +got):\n%s", diff)
 	}
 	for _, name := range Names() {
@@ -23,33 +23,17 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestUnsupported(t *testing.T) {
-	tests := []struct {
-		name  string
-		known bool
-	}{
-		{"mh", true},
-		{"fo", true},
-		{"ovf", true},
-		{"lblc", true},
-		{"lblcr", true},
-		{"twos", true},
-		{"random", false},
-		{"RR", false},
-		{"", false},
-	}
-	for _, test := range tests {
-		if s, ok := New(test.name, 0); ok || s != nil {
-			t.Errorf("New(%q) gives a scheduler", test.name)
-		}
-		if got := Known(test.name); got != test.known {
-			t.Errorf("Known(%q) = %t, want %t", test.name, got, test.known)
+func TestUnknown(t *testing.T) {
+	for _, name := range []string{"random", "RR", ""} {
+		if s, ok := New(name, 0); ok || s != nil || Known(name) {
+			t.Errorf("New(%q) gives %t, Known %t", name, ok, Known(name))
 		}
 	}
 }
 
-// TestUsable changes and asks every scheduler at random: no unusable server is ever picked, and only the
-// hash schedulers may refuse while there is a usable one.
+// TestUsable changes and asks every scheduler at random: no unusable server is ever picked, but for lblc, which
+// stays with one at its upper threshold; and only the hash schedulers and ovf may refuse while there is a
+// usable one.
 func TestUsable(t *testing.T) {
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
@@ -79,11 +63,11 @@ func change(t *rapid.T, s Scheduler, before []Server) []Server {
 		if slices.ContainsFunc(before, func(s Server) bool { return s.Addr == addr }) {
 			return before
 		}
-		after = slices.Insert(after, 0, Server{Addr: addr, Weight: weight})
+		after = slices.Insert(after, 0, Server{Addr: addr}.Reweigh(weight))
 	case rapid.Bool().Draw(t, "delete"):
 		after = slices.Delete(after, at, at+1)
 	default:
-		after[at].Weight = weight
+		after[at] = after[at].Reweigh(weight)
 	}
 	s.Changed(before, after)
 	return after
@@ -97,10 +81,11 @@ func checkPick(t *rapid.T, name string, s Scheduler, servers []Server) {
 	client := netip.AddrFrom4([4]byte{198, 51, 100, rapid.Byte().Draw(t, "client")})
 	p := Packet{Client: netip.AddrPortFrom(client, 1024), Virtual: netip.MustParseAddrPort("192.0.2.1:80")}
 	i, ok := s.Pick(servers, p)
-	if ok && !servers[i].usable() {
+	if ok && !servers[i].usable() && (name != "lblc" || servers[i].Weight == 0) {
 		t.Fatalf("picked %d of %+v", i, servers)
 	}
-	if !ok && name != "sh" && name != "dh" && slices.ContainsFunc(servers, Server.usable) {
+	mayRefuse := slices.Contains([]string{"sh", "dh", "mh", "ovf"}, name)
+	if !ok && !mayRefuse && slices.ContainsFunc(servers, Server.usable) {
 		t.Fatalf("refused with %+v", servers)
 	}
 }
@@ -110,7 +95,7 @@ func list(weights ...int32) []Server {
 	servers := make([]Server, 0, len(weights))
 	for i, w := range weights {
 		addr := netip.MustParseAddrPort(fmt.Sprintf("203.0.113.%d:80", i+1))
-		servers = append(servers, Server{Addr: addr, Weight: w})
+		servers = append(servers, Server{Addr: addr}.Reweigh(w))
 	}
 	return servers
 }

@@ -4,6 +4,7 @@
 #include "connect.h"
 #include "existing.h"
 #include "fragments.h"
+#include "locality.h"
 #include "make_error.h"
 #include "neighbour.h"
 #include "parse.h"
@@ -11,6 +12,7 @@
 #include "schedule.h"
 #include "stateless.h"
 #include "sweep.h"
+#include "twochoices.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -108,7 +110,12 @@ static __always_inline enum stage stage_of(__u8 scheduler)
 		return STAGE_WALK;
 	case SCHED_SH:
 	case SCHED_DH:
+	case SCHED_MH:
 		return STAGE_TABLE;
+	case SCHED_LBLC:
+	case SCHED_LBLCR:
+	case SCHED_TWOS:
+		return STAGE_RAND;
 	default:
 		return STAGE_LEAST;
 	}
@@ -146,6 +153,8 @@ int new_conn(struct xdp_md *ctx)
 		return hand_on(ctx, STAGE_WALK);
 	case STAGE_TABLE:
 		return hand_on(ctx, STAGE_TABLE);
+	case STAGE_RAND:
+		return hand_on(ctx, STAGE_RAND);
 	default:
 		return hand_on(ctx, STAGE_LEAST);
 	}
@@ -184,6 +193,23 @@ int sched_table(struct xdp_md *ctx)
 
 	return s ? chosen(ctx, s, pick_table(&s->service, &s->packet)) :
 		   finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int sched_rand(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	switch (s->service.scheduler) {
+	case SCHED_LBLC:
+		return chosen(ctx, s, pick_lblc(&s->service, &s->packet));
+	case SCHED_LBLCR:
+		return chosen(ctx, s, pick_lblcr(&s->service, &s->packet));
+	default:
+		return chosen(ctx, s, pick_two(&s->service));
+	}
 }
 
 SEC("xdp.frags")
@@ -312,4 +338,16 @@ SEC("syscall")
 int turn_timer(struct turn *t)
 {
 	return tick(t->now);
+}
+
+/* For tests: what twos picks with random numbers of their choosing. */
+struct draw {
+	__u32 block;
+	__u32 random[2];
+};
+
+SEC("syscall")
+int draw_two(struct draw *d)
+{
+	return less_loaded(d->block, d->random[0], d->random[1]);
 }

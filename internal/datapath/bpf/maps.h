@@ -89,6 +89,29 @@ struct {
 	__type(value, struct stats);
 } service_carried SEC(".maps"); /* Go */
 
+/* What is longest unused gives way. ip_vs keeps so many of each service. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct locality_key);
+	__type(value, struct locality);
+} localities SEC(".maps"); /* programs: lblc */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct locality_key);
+	__type(value, struct replicas);
+} replica_sets SEC(".maps"); /* programs: lblcr */
+
+/* What a new set begins as. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct replicas);
+} first_replicas SEC(".maps"); /* programs */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -117,19 +117,29 @@ static __always_inline struct candidate none(const struct block_head *head)
 	return (struct candidate){ READ(head->none_cost), READ(head->none) };
 }
 
-static __always_inline struct candidate better(struct candidate best, struct candidate other)
+/* better gives the other candidate if that is less for this weight: of equal ones, the first. */
+static __always_inline struct candidate better(struct candidate best, struct candidate other,
+					       __u64 weight)
 {
-	if (less(other.cost, ELEMENT_WEIGHT(other.element), best.cost, ELEMENT_WEIGHT(best.element)))
-		return other;
-	return best;
+	return less(other.cost, weight, best.cost, ELEMENT_WEIGHT(best.element)) ? other : best;
 }
 
 static __always_inline __u64 cost_of(const struct block_head *head, __u64 conns)
 {
-	if (head->idle_first && !(__u32)conns)
+	if (head->rule & RULE_IDLE_FIRST && !(__u32)conns)
 		return 0;
 	return (__u64)(__u32)conns * head->active_cost + (conns >> 32) * head->inactive_cost +
 	       head->base_cost;
+}
+
+static __always_inline void note_slack(struct block_head *head, __u32 group, __u64 any)
+{
+	__u64 bit = 1ull << (group % GROUPS);
+
+	if (any)
+		__sync_fetch_and_or(&head->slack, bit);
+	else
+		__sync_fetch_and_and(&head->slack, ~bit);
 }
 
 /* look_at_group finds the best server of a group anew; the first of equal ones, as in the list. Behind the
@@ -138,11 +148,13 @@ __noinline int look_at_group(__u32 block, __u32 group)
 {
 	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
 	__u32 key = block + 1 + group * (GROUP_SERVERS / CHUNK_WORDS);
+	__u64 full_above, slack = 0;
 	struct candidate best;
 	struct minimum *m;
 
 	if (!head)
 		return 0;
+	full_above = -(__u64)!!(READ(head->rule) & RULE_OVERFLOW);
 	m = minimum_of(block, head, group);
 	if (!m)
 		return 0;
@@ -156,14 +168,20 @@ __noinline int look_at_group(__u32 block, __u32 group)
 			__u64 e = READ(c->word[i]);
 			__u32 slot = ELEMENT_SLOT(e);
 			struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
+			__u64 conns, weight = ELEMENT_WEIGHT(e);
 
 			if (!n)
 				return 0;
-			best = better(best, (struct candidate){ cost_of(head, READ(n->word)), e });
+			conns = READ(n->word);
+			slack |= IF_NEGATIVE(2 * (__u64)(__u32)conns - weight);
+			weight &= ~(IF_NEGATIVE(weight - (__u32)conns) & full_above);
+			best = better(best, (struct candidate){ cost_of(head, conns), e }, weight);
 		}
 	}
 	WRITE(m->cost, best.cost);
 	WRITE(m->element, best.element);
+	if (head->rule & RULE_SLACK)
+		note_slack(head, group, slack);
 	return 1;
 }
 
@@ -192,67 +210,41 @@ static __always_inline __u32 least_of_groups(__u32 block, const struct block_hea
 			break;
 		/* A chunk's minima that are of no group are none's. */
 		for (__u32 i = 0; i < CHUNK_MINIMA; i++)
-			best = better(best, (struct candidate){ READ(m->of[i].cost),
-								READ(m->of[i].element) });
+			best = better(best,
+				      (struct candidate){ READ(m->of[i].cost), READ(m->of[i].element) },
+				      ELEMENT_WEIGHT(READ(m->of[i].element)));
 	}
 	return ELEMENT_SLOT(best.element);
 }
 
-/* pick_least is lc, wlc, sed and nq. A list that was swapped in has no minima until its bits are set,
- * a moment later: then all groups are looked at. */
-static __always_inline __u32 pick_least(const struct service *s)
+/* catch_up looks at what has changed since the last time. */
+static __always_inline void catch_up(__u32 block, const struct block_head *head, __u32 id)
 {
-	struct block_head *head = block_head(s);
-	__u32 id = s->id;
 	__u64 *dirty = bpf_map_lookup_elem(&dirty_groups, &id);
+
+	if (dirty && READ(*dirty))
+		look_at_dirty(block, head, __sync_lock_test_and_set(dirty, 0));
+}
+
+/* least_of is lc, wlc, sed, nq, fo and ovf: the slot that costs least, of a block, by the service's
+ * number. A list that was swapped in has no minima until its bits are set, a moment later: then all
+ * groups are looked at. */
+__noinline __u32 least_of(__u32 block, __u32 id)
+{
+	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
 	__u32 slot;
 
-	if (!head || !dirty || !READ(head->max_weight))
+	if (!head || !READ(head->max_weight))
 		return NO_SERVER;
-	if (READ(*dirty))
-		look_at_dirty(s->block, head, __sync_lock_test_and_set(dirty, 0));
-	slot = least_of_groups(s->block, head);
+	catch_up(block, head, id);
+	slot = least_of_groups(block, head);
 	if (slot)
 		return slot;
-	look_at_dirty(s->block, head, ~0ull);
-	return least_of_groups(s->block, head);
+	look_at_dirty(block, head, ~0ull);
+	return least_of_groups(block, head);
 }
 
-/* Multiplicative hash of the address, IPv6 folded by xor, as ip_vs's hash_32(v, 8). */
-static __always_inline __u32 hash_address(const union addr *a, __u8 family, __u16 port)
+static __always_inline __u32 pick_least(const struct service *s)
 {
-	__u32 v = bpf_ntohl(a->word[3]);
-
-	if (family == FAMILY_V6)
-		v ^= bpf_ntohl(a->word[0] ^ a->word[1] ^ a->word[2]);
-	return (v + port) * 0x61c88647u >> 24;
-}
-
-/* pick_table is sh and dh: a bucket of the table that was built with the list. */
-static __always_inline __u32 pick_table(const struct service *s, const struct packet *p)
-{
-	struct block_head *head = block_head(s);
-	__u32 hash, table;
-	__u64 e;
-
-	if (!head || !head->table)
-		return NO_SERVER;
-	table = s->block + head->table;
-	if (s->scheduler == SCHED_DH)
-		hash = hash_address(&p->destination, p->family, 0);
-	else
-		hash = hash_address(&p->source, p->family,
-				    s->flags & SERVICE_SH_PORT ? bpf_ntohs(p->sport) : 0);
-	e = element(table, hash);
-	if (ELEMENT_WEIGHT(e))
-		return ELEMENT_SLOT(e);
-	if (s->scheduler != SCHED_SH || !(s->flags & SERVICE_SH_FALLBACK))
-		return NO_SERVER;
-	/* The probe adds the hash twice, as ip_vs does: once as the start, once as the offset. */
-	for (__u32 i = 0; i < HASH_BUCKETS; i++) {
-		e = element(table, ((i + hash) % HASH_BUCKETS + hash) % HASH_BUCKETS);
-		if (ELEMENT_WEIGHT(e))
-			return ELEMENT_SLOT(e);
-	}
-	return NO_SERVER;
+	return least_of(s->block, s->id);
 }

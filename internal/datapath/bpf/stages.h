@@ -8,14 +8,15 @@
 enum stage {
 	STAGE_NEW,       /* no connection: is there a service? */
 	STAGE_WALK,      /* rr, wrr */
-	STAGE_LEAST,     /* lc, wlc, sed, nq */
-	STAGE_TABLE,     /* sh, dh */
+	STAGE_LEAST,     /* lc, wlc, sed, nq, fo, ovf */
+	STAGE_TABLE,     /* sh, dh, mh */
 	STAGE_CONNECT,   /* a server was chosen */
 	STAGE_STATELESS, /* the table is full */
 	STAGE_ANSWER,    /* the packet becomes an ICMP error to its sender */
 	STAGE_ASK,       /* the packet becomes a question for a MAC */
 	STAGE_ICMP,      /* an ICMP packet came */
 	STAGE_FRAGMENT,  /* a fragment came */
+	STAGE_RAND,      /* twos, lblc, lblcr */
 	STAGES,
 };
 

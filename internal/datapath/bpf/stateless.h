@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* When the table is full and nothing half-open can give way: new connections by direct routing go to a
- * server by the hash of their addresses and ports (by sh and dh to their own), without an entry. So do their later packets, as
- * long as the table is full and for a while after. A change of the list moves some of them; NAT cannot
- * do without an entry. */
+/* When the table is full and nothing half-open can give way: new connections by direct routing go
+ * to a server by the hash of their addresses and ports (by sh, dh, mh and fo to their own), without
+ * an entry. So do their later packets, as long as the table is full and for a while after. A change
+ * of the list moves some of them; NAT cannot do without an entry. */
 #pragma once
 
 #include "connect.h"
-#include "schedule.h"
+#include "hashing.h"
 
 #define STATELESS_TRIES 64
 
@@ -44,11 +44,25 @@ static __always_inline __u32 pick_by_hash(const struct service *s, __u64 hash)
 	return NO_SERVER;
 }
 
+/* pick_again gives the same server for each packet of a connection. */
+static __always_inline __u32 pick_again(const struct service *s, const struct packet *p)
+{
+	switch (s->scheduler) {
+	case SCHED_SH:
+	case SCHED_DH:
+	case SCHED_MH:
+		return pick_table(s, p);
+	case SCHED_FO:
+		return pick_least(s);
+	default:
+		return pick_by_hash(s, p->hash);
+	}
+}
+
 static __always_inline int stateless(struct xdp_md *ctx, struct scratch *s)
 {
 	const struct packet *p = &s->packet;
-	bool table = s->service.scheduler == SCHED_SH || s->service.scheduler == SCHED_DH;
-	__u32 slot = table ? pick_table(&s->service, p) : pick_by_hash(&s->service, p->hash);
+	__u32 slot = pick_again(&s->service, p);
 	struct dest *d = dest_at(slot);
 
 	if (!slot || !d || !serves(d, p) || d->forwarding != FORWARD_ROUTE)

@@ -36,11 +36,17 @@ enum scheduler {
 	SCHED_NQ,
 	SCHED_SH,
 	SCHED_DH,
+	SCHED_MH,
+	SCHED_FO,
+	SCHED_OVF,
+	SCHED_LBLC,
+	SCHED_LBLCR,
+	SCHED_TWOS,
 };
 
 /* Values of IP_VS_SVC_F_SCHED1, 2 in linux/ip_vs.h. */
-#define SERVICE_SH_FALLBACK 0x8
-#define SERVICE_SH_PORT 0x10
+#define SERVICE_HASH_FALLBACK 0x8 /* sh-fallback, mh-fallback */
+#define SERVICE_HASH_PORT 0x10    /* sh-port, mh-port */
 
 struct service {
 	__u32 id;    /* row of service_carried; 0 is nobody's */
@@ -52,29 +58,36 @@ struct service {
 };
 
 /* A block is one version of a service's list of servers: a head, the servers in list order (the
- * newest first), and for sh and dh the 256 hash buckets. It is made aside and swapped in whole by
- * one update of the service; only the cursor is written by the programs. */
+ * newest first), and what the scheduler looks things up in. It is made aside and swapped in whole by
+ * one update of the service; only cursor, slack and minima are written by the programs. */
 #define CHUNK_WORDS 8
 struct chunk {
 	__u64 word[CHUNK_WORDS];
 };
 
 struct block_head {
-	__u64 cursor; /* rr, wrr: current weight << 32 | 1 + index of the last pick */
+	__u64 cursor; /* rr, wrr: current weight << 32 | 1 + index of the last pick;
+		       * lblc, lblcr: by which what is remembered is this service's, not written */
 	__u32 servers;
 	__u32 chunks;     /* of the whole block, head included */
 	__u32 step;       /* wrr: greatest common divisor of the weights; rr: 1 */
 	__u32 max_weight; /* wrr: the largest weight - (step - 1); others: 1; 0: all weights are 0 */
-	__u32 table;      /* first chunk behind the list, counted from the head: sh, dh: buckets;
-			   * lc, wlc, sed, nq: a minimum for each group of servers */
-	/* lc, wlc, sed, nq: what a server's connections cost */
+	__u32 table;      /* first chunk behind the list, counted from the head: sh, dh, mh: buckets;
+			   * twos: sums of weights; others: a minimum for each group of servers */
+	/* lc, wlc, sed, nq, fo, ovf, lblc, lblcr: what a server's connections cost */
 	__u32 active_cost;
 	__u32 inactive_cost;
 	__u32 base_cost;
-	__u32 idle_first; /* nq: a server without active connections costs nothing */
+	__u32 rule; /* RULE_* */
 	__u32 none_cost;  /* 1: what no server costs */
 	__u64 none; /* 0: the element that is no server */
+	__u64 slack; /* lblc, lblcr: bits of the groups with a server that has less than half of its
+		      * weight in active connections */
 };
+
+#define RULE_IDLE_FIRST 0x1 /* nq: a server without active connections costs nothing */
+#define RULE_OVERFLOW 0x2   /* ovf: one with more of them than its weight takes none */
+#define RULE_SLACK 0x4      /* lblc, lblcr: slack is kept */
 
 /* An element of a list or bucket: weight << 32 | destination slot. For rr and lc, which do not look
  * at weights, any weight but 0 is written as 1. */
@@ -83,8 +96,9 @@ struct block_head {
 
 #define MAX_SERVERS 1024 /* of one service */
 
-/* lc, wlc, sed and nq keep the best server of each group of the list. A change of a server's connections
- * makes its group dirty (see dirty_groups); the scheduler looks anew at the dirty ones alone. */
+/* The schedulers that compare costs keep the best server of each group of the list. A change of a
+ * server's connections makes its group dirty (see dirty_groups); the scheduler looks anew at the
+ * dirty ones alone. */
 #define GROUP_SERVERS 16
 #define GROUPS (MAX_SERVERS / GROUP_SERVERS) /* as many as a word has bits */
 struct minimum {
@@ -96,6 +110,11 @@ struct minima {
 	struct minimum of[CHUNK_MINIMA];
 };
 #define HASH_BUCKETS 256 /* of sh and dh */
+
+/* mh: each bucket has 16 bits, the index of a server in the list. */
+#define MAGLEV_BUCKETS 4093
+#define MAGLEV_WORD 4 /* buckets in a word */
+#define MAGLEV_NONE 0xffff
 
 #define DEST_USED 0x1      /* the slot is taken, by a server or by the trash */
 #define DEST_AVAILABLE 0x2 /* a server of a service; not set in the trash */
@@ -142,7 +161,8 @@ struct dest {
 	__u32 lower;
 	__u32 tunnel; /* type, flags << 8, port << 16 */
 	__u32 group;  /* of the service's list */
-	__u32 pad[11];
+	__u32 last_weight; /* that was not 0, since it was added: what mh's buckets go by */
+	__u32 pad[10];
 };
 
 /* ActiveConn and InActConn in one word, so that a change of state moves both at once. */
@@ -174,6 +194,32 @@ struct neighbour {
 	__u64 mac;     /* low 48 bits; 0: never answered */
 	__u32 learned; /* clock, ms */
 	__u32 asked;   /* clock, ms */
+};
+
+/* What lblc and lblcr remember is found by the service's cursor (see block_head) and a destination
+ * address: a new service, or another scheduler, has a new cursor, and so remembers nothing. */
+struct locality_key {
+	__u64 cursor;
+	union addr destination;
+};
+
+/* A remembered server: its slot in the low bits, and above them some of a hash of its address, as the
+ * slot may have been given to another meanwhile. 0: none. */
+#define NAME_SLOT_BITS 20
+#define NAME_SLOT(name) ((name) & ((1u << NAME_SLOT_BITS) - 1))
+
+struct locality {
+	__u32 server;
+	__u32 used; /* clock, ms */
+};
+
+/* A ring: who joined last is at joined - 1. */
+struct replicas {
+	__u32 used;    /* clock, ms */
+	__u32 changed; /* clock, ms */
+	__u32 size;    /* servers in it, deleted ones too */
+	__u32 joined;  /* how many ever */
+	__u32 server[MAX_SERVERS];
 };
 
 struct stats {
