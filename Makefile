@@ -12,6 +12,10 @@ llvm := 19
 needs_demo := ip=iproute2 curl=curl
 needs_test := ip=iproute2 nginx=nginx curl=curl tcpdump=tcpdump
 needs_bench := ip=iproute2
+needs_bench-kernel := qemu-system-x86_64=qemu-system-x86 busybox-static cpio=cpio depmod=kmod \
+	ipvsadm=ipvsadm ip=iproute2
+needs_bench-http := ip=iproute2 curl=curl wrk=wrk nft=nftables haproxy=haproxy nginx=nginx \
+	/usr/lib/nginx/modules/ngx_stream_module.so=libnginx-mod-stream
 needs_generate := clang-$(llvm)=clang-$(llvm) llvm-strip-$(llvm)=llvm-$(llvm) \
 	/usr/include/linux/bpf.h=linux-libc-dev
 needs_kernel := qemu-system-x86_64=qemu-system-x86 busybox-static cpio=cpio depmod=kmod \
@@ -44,7 +48,15 @@ test-kernel: setup-kernel ## load and use the data path on Linux 6.1 in a virtua
 
 .PHONY: bench
 bench: root setup-bench ## measure the data path, as ratios in one run (root)
-	go test -v -tags bench -count=1 -timeout 30m -run "^TestBench$$" ./internal/datapath
+	go test -v -tags bench -count=1 -timeout 30m -run "^TestBench" ./internal/datapath
+
+.PHONY: bench-kernel
+bench-kernel: setup-bench-kernel ## measure Drover beside ip_vs, in a virtual machine
+	test/bench/kernel/run.sh
+
+.PHONY: bench-http
+bench-http: root setup-bench-http build ## measure HTTP through Drover and through others (root)
+	DROVER=$(CURDIR)/bin/drover go test -v -tags bench -count=1 -timeout 10m -run "^TestBench$$" ./test/bench/http
 
 .PHONY: generate
 generate: setup-generate ## compile the BPF programs and their Go bindings
@@ -68,7 +80,8 @@ clean: ## remove what build made
 # setup-X installs what target X needs; setup-all is for a machine that will run them all.
 .PHONY: setup-all
 setup-all:
-	@$(setup) $(needs_demo) $(needs_test) $(needs_bench) $(needs_generate) $(needs_kernel) $(needs_lint)
+	@$(setup) $(needs_demo) $(needs_test) $(needs_bench) $(needs_bench-kernel) \
+		$(needs_bench-http) $(needs_generate) $(needs_kernel) $(needs_lint)
 
 setup-%:
 	@$(setup) $(needs_$*)

@@ -10,6 +10,7 @@
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
+#define FRAME 60 /* bytes, as Go hands it in */
 #define HEADERS (sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct tcphdr))
 
 struct flows {
@@ -17,7 +18,7 @@ struct flows {
 	__u32 stride; /* no common divisor with count: the order in which flows take turns */
 	__u32 next;
 	__u32 source; /* the first client, host byte order */
-	__u64 macs[2]; /* bytes 0 to 7 and 8 to 11 of the frame */
+	__u64 macs[2];  /* bytes 0 to 7 and 8 to 11 of the frame */
 	__be32 destination;
 	__be16 port;
 	__u16 ip_check;
@@ -45,16 +46,30 @@ int bench_floor(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
+/* unwrap takes the headers off again that a tunnel has put in front: the kernel gives every repeat of a
+ * run the frame as the last one left it. */
+static __always_inline int unwrap(struct xdp_md *ctx)
+{
+	__u32 length = ctx->data_end - ctx->data;
+
+	return length > FRAME ? bpf_xdp_adjust_head(ctx, length - FRAME) : 0;
+}
+
 SEC("xdp.frags")
 int bench_flow(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data;
 	__u32 zero = 0;
 	struct flows *f = bpf_map_lookup_elem(&bench_flows, &zero);
-	struct iphdr *ip = data + sizeof(struct ethhdr);
-	struct tcphdr *tcp = (void *)(ip + 1);
+	struct iphdr *ip;
+	struct tcphdr *tcp;
+	void *data;
 	__u32 flow;
 
+	if (unwrap(ctx))
+		return XDP_ABORTED;
+	data = (void *)(long)ctx->data;
+	ip = data + sizeof(struct ethhdr);
+	tcp = (void *)(ip + 1);
 	if (!f || data + HEADERS > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 	flow = f->next;
@@ -65,6 +80,7 @@ int bench_flow(struct xdp_md *ctx)
 	 * several stores just made waits for them, which no packet from a NIC does. */
 	*(__u64 *)data = f->macs[0];
 	*(__u32 *)(data + 8) = f->macs[1];
+	*(__be16 *)(data + 12) = bpf_htons(ETH_P_IP); /* a tunnel's header lay here */
 	ip->ttl = 64;
 	ip->check = f->ip_check;
 	ip->saddr = bpf_htonl(f->source + (flow >> 15));
