@@ -29,6 +29,7 @@ type element uint64
 
 func newElement(slot uint32, weight int32) element { return element(weight)<<32 | element(slot) }
 func (e element) slot() uint32                     { return uint32(e) }
+func (e element) weight() uint64                   { return uint64(e >> 32) }
 
 // schedulers has, by the name of each, its number in the programs and what its blocks are like.
 var schedulers = map[string]struct {
@@ -56,20 +57,25 @@ func schedulerName(number uint8) string {
 	return ""
 }
 
+func schedulerNumber(name string) uint8 { return uint8(schedulers[name].number) }
+
 // version is one version of a service's list of servers, before it is written as a block.
 type version struct {
 	scheduler string
 	slots     []uint32 // in list order, the newest first
 	weights   []int32
-	cursor    uint64 // of the block that this one replaces
-	before    []uint32
-	fresh     bool // the scheduler is new to the service: it begins anew
+	cursor    uint64   // rr, wrr: where its walk begins
+	conns     []uint64 // lc, wlc, sed, nq: words of dest_conns
 }
 
 // words lays the version out as a block: head, list, and what the scheduler keeps behind it.
 func (v version) words() []uint64 {
 	s := schedulers[v.scheduler]
-	words := make([]uint64, chunkWords+roundUp(len(v.slots), groupServers))
+	unit := chunkWords
+	if s.costs != [4]uint32{} {
+		unit = groupServers // it looks at whole groups
+	}
+	words := make([]uint64, chunkWords+roundUp(len(v.slots), unit))
 	head := directorBlockHead{
 		Servers: uint32(len(v.slots)), Table: uint32(len(words) / chunkWords), NoneCost: 1,
 		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], IdleFirst: s.costs[3],
@@ -85,15 +91,15 @@ func (v version) words() []uint64 {
 		words[chunkWords+i] = uint64(newElement(slot, weight))
 	}
 	switch v.scheduler {
-	case "rr":
-		v.walkEqually(&head)
+	case "rr": // wrr with every weight, the step and the maximum 1
+		head.Step, head.Cursor = 1, v.cursor
 	case "wrr":
-		v.walkWeighted(&head)
+		step, maximum := schedule.WRRParameters(v.weights)
+		head.Step, head.MaxWeight, head.Cursor = uint32(step), uint32(maximum), v.cursor
 	case "sh", "dh":
 		words = append(words, v.buckets()...)
 	default:
-		groups := roundUp(len(v.slots), groupServers) / groupServers
-		words = append(words, make([]uint64, roundUp(groups, chunkMinima)/chunkMinima*chunkWords)...)
+		words = append(words, v.minima(words[chunkWords:])...)
 	}
 	head.Chunks = uint32(len(words) / chunkWords)
 	*(*directorBlockHead)(unsafe.Pointer(&words[0])) = head
@@ -103,26 +109,27 @@ func (v version) words() []uint64 {
 // roundUp gives the next multiple of a unit.
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
-// walkEqually makes of wrr's walk rr's: every weight, the step and the maximum are 1. The pointer stays
-// at its server.
-func (v version) walkEqually(head *directorBlockHead) {
-	head.Step = 1
-	at := schedule.Head
-	if last := int(uint32(v.cursor)); !v.fresh && last <= len(v.before) {
-		at = schedule.Follow(last-1, v.before, v.slots)
+// minima is the best server of each group, as look_at_group of bpf/schedule.h finds it: so that a list
+// that has just been put in force is not without one until the programs have looked.
+func (v version) minima(list []uint64) []uint64 {
+	costs := schedulers[v.scheduler].costs
+	groups := len(list) / groupServers
+	words := make([]uint64, roundUp(groups, chunkMinima)/chunkMinima*chunkWords)
+	for group := range groups {
+		bestCost, best := uint64(1), element(0)
+		for i := group * groupServers; i < min((group+1)*groupServers, len(v.slots)); i++ {
+			active, inactive := uint64(uint32(v.conns[i])), v.conns[i]>>32
+			cost := active*uint64(costs[0]) + inactive*uint64(costs[1]) + uint64(costs[2])
+			if costs[3] != 0 && active == 0 {
+				cost = 0
+			}
+			if e := element(list[i]); cost*best.weight() < bestCost*e.weight() {
+				bestCost, best = cost, e
+			}
+		}
+		words[2*group], words[2*group+1] = bestCost, uint64(best)
 	}
-	head.Cursor = 1<<32 | uint64(at+1)
-}
-
-// walkWeighted begins at the head of the list, in the pass that was under way.
-func (v version) walkWeighted(head *directorBlockHead) {
-	var w schedule.WRR
-	if !v.fresh {
-		w.Current = int32(v.cursor >> 32)
-	}
-	w = w.Changed(v.weights)
-	head.Step, head.MaxWeight = uint32(w.Step), uint32(w.Maximum)
-	head.Cursor = uint64(uint32(w.Current)) << 32
+	return words
 }
 
 // buckets is the table of sh or dh.

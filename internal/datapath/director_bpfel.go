@@ -67,7 +67,7 @@ type directorControl struct {
 	Overflow  uint32
 	Tcp       [16]uint32
 	NextChunk uint32
-	Pad       uint32
+	Epoch     uint32
 }
 
 type directorDest struct {
@@ -94,7 +94,19 @@ type directorDest struct {
 	Lower      uint32
 	Tunnel     uint32
 	Group      uint32
-	Pad        [11]uint32
+	Next       struct {
+		_          structs.HostLayout
+		Block      uint32
+		Service    uint32
+		Weight     uint32
+		Upper      uint32
+		Lower      uint32
+		Tunnel     uint32
+		Forwarding uint8
+		Zero       uint8
+		Pad        uint16
+	}
+	Pad [4]uint32
 }
 
 type directorDestConns struct {
@@ -234,7 +246,6 @@ type directorScratch struct {
 		Hash        uint64
 	}
 	Service  directorService
-	_        [4]byte
 	Vip      directorAddr
 	State    uint64
 	Slot     uint32
@@ -252,6 +263,8 @@ type directorService struct {
 	Scheduler uint8
 	Pad       [3]uint8
 	Created   uint32
+	Pad2      uint32
+	Carried   directorStats
 }
 
 type directorServiceKey struct {
@@ -260,7 +273,7 @@ type directorServiceKey struct {
 	Port     uint16
 	Protocol uint8
 	Family   uint8
-	Zero     uint32
+	Epoch    uint32
 }
 
 type directorStats struct {
@@ -317,7 +330,6 @@ const (
 	directorMapOutcomes          = "outcomes"
 	directorMapPool              = "pool"
 	directorMapScratches         = "scratches"
-	directorMapServiceCarried    = "service_carried"
 	directorMapServices          = "services"
 	directorMapStages            = "stages"
 	directorMapSweeps            = "sweeps"
@@ -406,30 +418,29 @@ type directorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorMapSpecs struct {
-	AnswerRate     *ebpf.MapSpec `ebpf:"answer_rate"`
-	Blocks         *ebpf.MapSpec `ebpf:"blocks"`
-	Buckets        *ebpf.MapSpec `ebpf:"buckets"`
-	Conns          *ebpf.MapSpec `ebpf:"conns"`
-	Controls       *ebpf.MapSpec `ebpf:"controls"`
-	DestConns      *ebpf.MapSpec `ebpf:"dest_conns"`
-	DestRates      *ebpf.MapSpec `ebpf:"dest_rates"`
-	DestStats      *ebpf.MapSpec `ebpf:"dest_stats"`
-	DestZero       *ebpf.MapSpec `ebpf:"dest_zero"`
-	Dests          *ebpf.MapSpec `ebpf:"dests"`
-	Devices        *ebpf.MapSpec `ebpf:"devices"`
-	DirtyGroups    *ebpf.MapSpec `ebpf:"dirty_groups"`
-	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
-	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
-	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
-	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
-	Pool           *ebpf.MapSpec `ebpf:"pool"`
-	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	ServiceCarried *ebpf.MapSpec `ebpf:"service_carried"`
-	Services       *ebpf.MapSpec `ebpf:"services"`
-	Stages         *ebpf.MapSpec `ebpf:"stages"`
-	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
-	Timers         *ebpf.MapSpec `ebpf:"timers"`
-	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
+	AnswerRate  *ebpf.MapSpec `ebpf:"answer_rate"`
+	Blocks      *ebpf.MapSpec `ebpf:"blocks"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
+	Conns       *ebpf.MapSpec `ebpf:"conns"`
+	Controls    *ebpf.MapSpec `ebpf:"controls"`
+	DestConns   *ebpf.MapSpec `ebpf:"dest_conns"`
+	DestRates   *ebpf.MapSpec `ebpf:"dest_rates"`
+	DestStats   *ebpf.MapSpec `ebpf:"dest_stats"`
+	DestZero    *ebpf.MapSpec `ebpf:"dest_zero"`
+	Dests       *ebpf.MapSpec `ebpf:"dests"`
+	Devices     *ebpf.MapSpec `ebpf:"devices"`
+	DirtyGroups *ebpf.MapSpec `ebpf:"dirty_groups"`
+	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
+	IngressMacs *ebpf.MapSpec `ebpf:"ingress_macs"`
+	Neighbours  *ebpf.MapSpec `ebpf:"neighbours"`
+	Outcomes    *ebpf.MapSpec `ebpf:"outcomes"`
+	Pool        *ebpf.MapSpec `ebpf:"pool"`
+	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Services    *ebpf.MapSpec `ebpf:"services"`
+	Stages      *ebpf.MapSpec `ebpf:"stages"`
+	Sweeps      *ebpf.MapSpec `ebpf:"sweeps"`
+	Timers      *ebpf.MapSpec `ebpf:"timers"`
+	Virtuals    *ebpf.MapSpec `ebpf:"virtuals"`
 }
 
 // directorVariableSpecs contains global variables before they are loaded into the kernel.
@@ -465,30 +476,29 @@ func (o *directorObjects) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorMaps struct {
-	AnswerRate     *ebpf.Map `ebpf:"answer_rate"`
-	Blocks         *ebpf.Map `ebpf:"blocks"`
-	Buckets        *ebpf.Map `ebpf:"buckets"`
-	Conns          *ebpf.Map `ebpf:"conns"`
-	Controls       *ebpf.Map `ebpf:"controls"`
-	DestConns      *ebpf.Map `ebpf:"dest_conns"`
-	DestRates      *ebpf.Map `ebpf:"dest_rates"`
-	DestStats      *ebpf.Map `ebpf:"dest_stats"`
-	DestZero       *ebpf.Map `ebpf:"dest_zero"`
-	Dests          *ebpf.Map `ebpf:"dests"`
-	Devices        *ebpf.Map `ebpf:"devices"`
-	DirtyGroups    *ebpf.Map `ebpf:"dirty_groups"`
-	Fragments      *ebpf.Map `ebpf:"fragments"`
-	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
-	Neighbours     *ebpf.Map `ebpf:"neighbours"`
-	Outcomes       *ebpf.Map `ebpf:"outcomes"`
-	Pool           *ebpf.Map `ebpf:"pool"`
-	Scratches      *ebpf.Map `ebpf:"scratches"`
-	ServiceCarried *ebpf.Map `ebpf:"service_carried"`
-	Services       *ebpf.Map `ebpf:"services"`
-	Stages         *ebpf.Map `ebpf:"stages"`
-	Sweeps         *ebpf.Map `ebpf:"sweeps"`
-	Timers         *ebpf.Map `ebpf:"timers"`
-	Virtuals       *ebpf.Map `ebpf:"virtuals"`
+	AnswerRate  *ebpf.Map `ebpf:"answer_rate"`
+	Blocks      *ebpf.Map `ebpf:"blocks"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
+	Conns       *ebpf.Map `ebpf:"conns"`
+	Controls    *ebpf.Map `ebpf:"controls"`
+	DestConns   *ebpf.Map `ebpf:"dest_conns"`
+	DestRates   *ebpf.Map `ebpf:"dest_rates"`
+	DestStats   *ebpf.Map `ebpf:"dest_stats"`
+	DestZero    *ebpf.Map `ebpf:"dest_zero"`
+	Dests       *ebpf.Map `ebpf:"dests"`
+	Devices     *ebpf.Map `ebpf:"devices"`
+	DirtyGroups *ebpf.Map `ebpf:"dirty_groups"`
+	Fragments   *ebpf.Map `ebpf:"fragments"`
+	IngressMacs *ebpf.Map `ebpf:"ingress_macs"`
+	Neighbours  *ebpf.Map `ebpf:"neighbours"`
+	Outcomes    *ebpf.Map `ebpf:"outcomes"`
+	Pool        *ebpf.Map `ebpf:"pool"`
+	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Services    *ebpf.Map `ebpf:"services"`
+	Stages      *ebpf.Map `ebpf:"stages"`
+	Sweeps      *ebpf.Map `ebpf:"sweeps"`
+	Timers      *ebpf.Map `ebpf:"timers"`
+	Virtuals    *ebpf.Map `ebpf:"virtuals"`
 }
 
 func (m *directorMaps) Close() error {
@@ -511,7 +521,6 @@ func (m *directorMaps) Close() error {
 		m.Outcomes,
 		m.Pool,
 		m.Scratches,
-		m.ServiceCarried,
 		m.Services,
 		m.Stages,
 		m.Sweeps,
