@@ -147,10 +147,14 @@ func (t *Table) settle(tx *transaction, changed []*stagedService, old uint32) er
 	}
 	t.reached("rows settled")
 	for _, server := range tx.gone {
-		if server.stored || server.trashed {
-			t.dests.at(server.slot).Service = server.dest.Service
-			t.discard(server.slot)
+		if !server.stored && !server.trashed {
+			continue
 		}
+		t.dests.at(server.slot).Service = server.dest.Service
+		if server.zero {
+			t.zeroDest(server)
+		}
+		t.discard(server.slot)
 	}
 	for _, id := range tx.ids {
 		t.disown(id)

@@ -26,10 +26,14 @@ func (tx *transaction) addService(added lvs.Service) error {
 	if err := t.takeStock(); err != nil {
 		return err
 	}
+	if len(t.stored)+tx.more >= t.maxServices() {
+		return lvs.ErrMemory
+	}
 	id, ok := t.ids.take(1)
 	if !ok {
 		return lvs.ErrMemory
 	}
+	tx.more++
 	t.created++
 	s.now = directorService{
 		Id: id, Flags: uint32(added.Flags), Scheduler: schedulerNumber(added.Scheduler), Created: t.created,
@@ -38,6 +42,9 @@ func (tx *transaction) addService(added lvs.Service) error {
 	s.relisted()
 	return nil
 }
+
+// maxServices is how many services there can be: a transaction writes all of them a second time.
+func (t *Table) maxServices() int { return int(t.maps.Services.MaxEntries() / 2) }
 
 // EditService changes scheduler and flags. A scheduler that is new to the service begins anew.
 func (t *Table) EditService(to lvs.Service) error {
@@ -84,6 +91,7 @@ func (tx *transaction) deleteService(s *stagedService) error {
 		tx.gone[trashKeyOf(&server.dest)] = server
 	}
 	tx.ids = append(tx.ids, s.now.Id)
+	tx.more--
 	s.there, s.changed, s.relist, s.list = false, true, false, nil
 	return nil
 }

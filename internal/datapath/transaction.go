@@ -17,6 +17,7 @@ type transaction struct {
 	fresh    []*stagedServer            // servers that it gave a slot
 	ids      []uint32                   // of services that it deleted
 	timeouts lvs.Timeouts
+	more     int  // services than are stored
 	all      bool // all services are among the touched
 }
 

@@ -67,7 +67,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, MAX_SERVICES + 1);
+	__uint(max_entries, 2 * MAX_SERVICES + 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } dirty_groups SEC(".maps"); /* programs; Go sets all bits with a new list */
