@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
-	"time"
 )
 
 // takeStock finds out what is given out, once, and finishes or takes back what a killed command left half
@@ -122,12 +119,3 @@ func (t *Table) repairTrash(listed []bool, slots, ids *runs) {
 
 // lookAnew has a service's scheduler look at all of its servers.
 func (t *Table) lookAnew(service uint32) { atomic.StoreUint64(t.dirty.at(service), ^uint64(0)) }
-
-// monotonicSeconds is the time that the trash is stamped with.
-func monotonicSeconds() uint32 {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return 0
-	}
-	return uint32(time.Duration(now.Nano()) / time.Second)
-}

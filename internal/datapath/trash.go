@@ -1,6 +1,11 @@
 package datapath
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // trashTime is how long a deleted server without connections stays in the trash, in seconds, as in
 // ip_vs (IP_VS_DEST_TRASH_PERIOD).
@@ -107,3 +112,12 @@ func (t *Table) bury(slot uint32) {
 
 // connsOf reads a server's connections: inactive << 32 | active.
 func (t *Table) connsOf(slot uint32) uint64 { return atomic.LoadUint64(&t.destConns.at(slot).Word) }
+
+// monotonicSeconds is the time that the trash is stamped with.
+func monotonicSeconds() uint32 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0
+	}
+	return uint32(time.Duration(now.Nano()) / time.Second)
+}
