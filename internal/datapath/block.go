@@ -29,7 +29,6 @@ type element uint64
 
 func newElement(slot uint32, weight int32) element { return element(weight)<<32 | element(slot) }
 func (e element) slot() uint32                     { return uint32(e) }
-func (e element) weight() uint64                   { return uint64(e >> 32) }
 
 // schedulers has, by the name of each, its number in the programs and what its blocks are like.
 var schedulers = map[string]struct {
@@ -64,8 +63,7 @@ type version struct {
 	scheduler string
 	slots     []uint32 // in list order, the newest first
 	weights   []int32
-	cursor    uint64   // rr, wrr: where its walk begins
-	conns     []uint64 // lc, wlc, sed, nq: words of dest_conns
+	cursor    uint64 // rr, wrr: where its walk begins
 }
 
 // words lays the version out as a block: head, list, and what the scheduler keeps behind it.
@@ -99,7 +97,8 @@ func (v version) words() []uint64 {
 	case "sh", "dh":
 		words = append(words, v.buckets()...)
 	default:
-		words = append(words, v.minima(words[chunkWords:])...)
+		groups := roundUp(len(v.slots), groupServers) / groupServers
+		words = append(words, make([]uint64, roundUp(groups, chunkMinima)/chunkMinima*chunkWords)...)
 	}
 	head.Chunks = uint32(len(words) / chunkWords)
 	*(*directorBlockHead)(unsafe.Pointer(&words[0])) = head
@@ -108,29 +107,6 @@ func (v version) words() []uint64 {
 
 // roundUp gives the next multiple of a unit.
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
-
-// minima is the best server of each group, as look_at_group of bpf/schedule.h finds it: so that a list
-// that has just been put in force is not without one until the programs have looked.
-func (v version) minima(list []uint64) []uint64 {
-	costs := schedulers[v.scheduler].costs
-	groups := len(list) / groupServers
-	words := make([]uint64, roundUp(groups, chunkMinima)/chunkMinima*chunkWords)
-	for group := range groups {
-		bestCost, best := uint64(1), element(0)
-		for i := group * groupServers; i < min((group+1)*groupServers, len(v.slots)); i++ {
-			active, inactive := uint64(uint32(v.conns[i])), v.conns[i]>>32
-			cost := active*uint64(costs[0]) + inactive*uint64(costs[1]) + uint64(costs[2])
-			if costs[3] != 0 && active == 0 {
-				cost = 0
-			}
-			if e := element(list[i]); cost*best.weight() < bestCost*e.weight() {
-				bestCost, best = cost, e
-			}
-		}
-		words[2*group], words[2*group+1] = bestCost, uint64(best)
-	}
-	return words
-}
 
 // buckets is the table of sh or dh.
 func (v version) buckets() []uint64 {

@@ -68,7 +68,6 @@ func (t *Table) versionOf(s *stagedService) version {
 	v := version{scheduler: schedulerName(s.now.Scheduler), weights: s.weights()}
 	for _, server := range s.list {
 		v.slots = append(v.slots, server.slot)
-		v.conns = append(v.conns, t.connsOf(server.slot))
 	}
 	var stored uint64
 	if s.stored != nil {
