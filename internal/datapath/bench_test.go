@@ -151,7 +151,7 @@ func newBench(t *testing.T, c benchCase) (*bench, error) {
 	})
 	b.entry = b.objects.DroverXdp
 	if c.forward == lvs.Tunnel {
-		b.table.hosts = kernelNetwork{} // it knows the outer header's source
+		b.table.hosts = newKernelNetwork() // it knows the outer header's source
 	}
 	if largest := int(b.objects.Services.MaxEntries()); b.services > largest {
 		b.services = largest * 9 / 10

@@ -73,21 +73,26 @@ func schedulerName(number uint8) string {
 	return ""
 }
 
+func schedulerNumber(name string) uint8 { return uint8(schedulers[name].number) }
+
 // version is one version of a service's list of servers, before it is written as a block.
 type version struct {
 	scheduler string
 	slots     []uint32 // in list order, the newest first
 	weights   []int32
-	cursor    uint64 // of the block that this one replaces
-	before    []uint32
-	fresh     bool // the scheduler is new to the service: it begins anew
-	maglev    *schedule.MaglevTable
+	cursor    uint64                // rr, wrr: where its walk begins; lblc, lblcr: what is remembered is found by it
+	fresh     bool                  // the scheduler is new to the service: it begins anew
+	maglev    *schedule.MaglevTable // mh
 }
 
 // words lays the version out as a block: head, list, and what the scheduler keeps behind it.
 func (v version) words() []uint64 {
 	s := schedulers[v.scheduler]
-	words := make([]uint64, chunkWords+roundUp(len(v.slots), groupServers))
+	unit := chunkWords
+	if s.costs != [3]uint32{} {
+		unit = groupServers // it looks at whole groups
+	}
+	words := make([]uint64, chunkWords+roundUp(len(v.slots), unit))
 	head := directorBlockHead{
 		Servers: uint32(len(v.slots)), Table: uint32(len(words) / chunkWords), NoneCost: 1,
 		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], Rule: s.rule,
@@ -103,10 +108,11 @@ func (v version) words() []uint64 {
 		words[chunkWords+i] = uint64(newElement(slot, weight))
 	}
 	switch v.scheduler {
-	case "rr":
-		v.walkEqually(&head)
+	case "rr": // wrr with every weight, the step and the maximum 1
+		head.Step, head.Cursor = 1, v.cursor
 	case "wrr":
-		v.walkWeighted(&head)
+		step, maximum := schedule.WRRParameters(v.weights)
+		head.Step, head.MaxWeight, head.Cursor = uint32(step), uint32(maximum), v.cursor
 	case "sh", "dh":
 		words = append(words, v.buckets()...)
 	case "mh":
@@ -126,28 +132,6 @@ func (v version) words() []uint64 {
 
 // roundUp gives the next multiple of a unit.
 func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
-
-// walkEqually makes of wrr's walk rr's: every weight, the step and the maximum are 1. The pointer stays
-// at its server.
-func (v version) walkEqually(head *directorBlockHead) {
-	head.Step = 1
-	at := schedule.Head
-	if last := int(uint32(v.cursor)); !v.fresh && last <= len(v.before) {
-		at = schedule.Follow(last-1, v.before, v.slots)
-	}
-	head.Cursor = 1<<32 | uint64(at+1)
-}
-
-// walkWeighted begins at the head of the list, in the pass that was under way.
-func (v version) walkWeighted(head *directorBlockHead) {
-	var w schedule.WRR
-	if !v.fresh {
-		w.Current = int32(v.cursor >> 32)
-	}
-	w = w.Changed(v.weights)
-	head.Step, head.MaxWeight = uint32(w.Step), uint32(w.Maximum)
-	head.Cursor = uint64(uint32(w.Current)) << 32
-}
 
 // buckets is the table of sh or dh.
 func (v version) buckets() []uint64 {

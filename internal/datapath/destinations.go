@@ -2,7 +2,6 @@ package datapath
 
 import (
 	"net/netip"
-	"slices"
 	"sync/atomic"
 
 	"drover/internal/lvs"
@@ -14,11 +13,14 @@ const (
 	destAvailable = 2
 )
 
-// destination gives one server, with its counters as just summed up.
-func (t *Table) destination(slot uint32, counted directorStats) lvs.Destination {
-	d := t.dests.at(slot)
+// destination gives one server of a list, with its counters as just summed up.
+func (t *Table) destination(slot, block uint32, counted directorStats) lvs.Destination {
+	d, zeroed := rowIn(t.dests.at(slot), block)
 	conns := atomic.LoadUint64(&t.destConns.at(slot).Word)
 	stats := counted.minus(*t.destZero.at(slot)).public()
+	if zeroed {
+		stats = lvs.Stats{}
+	}
 	stats.Rate = t.destRates.at(slot).Average.rate()
 	return lvs.Destination{
 		Addr:        addrPort(d.Addr, d.Port, d.Family),
@@ -62,180 +64,55 @@ func checkSupported(d lvs.Destination) error {
 	return nil
 }
 
-// slotOf finds a server in a service's list.
-func (t *Table) slotOf(s directorService, addr netip.AddrPort) (slot uint32, ok bool) {
-	wanted, port := mapped(addr.Addr()), bigEndian(addr.Port())
-	for _, e := range t.list(s.Block) {
-		if d := t.dests.at(e.slot()); d.Addr == wanted && d.Port == port {
-			return e.slot(), true
-		}
-	}
-	return 0, false
-}
-
-// findBoth looks up a service and one of its servers. What is missing is lvs.ErrServiceNotDefined or
-// lvs.ErrNoDestination.
-func (t *Table) findBoth(k lvs.ServiceKey, addr netip.AddrPort) (directorServiceKey, directorService, uint32, error) {
-	key, s, err := t.findForServer(k)
-	if err != nil {
-		return key, s, 0, err
-	}
-	slot, ok := t.slotOf(s, addr)
-	if !ok {
-		return key, s, 0, lvs.ErrNoDestination
-	}
-	return key, s, slot, nil
-}
-
-// findForServer is find with the answer that commands on servers give.
-func (t *Table) findForServer(k lvs.ServiceKey) (directorServiceKey, directorService, error) {
-	key, s, err := t.find(k)
-	if err == lvs.ErrNoService { //nolint:errorlint // find returns it bare
-		err = lvs.ErrServiceNotDefined
-	}
-	return key, s, err
-}
-
-// AddDestination adds a server at the head of its service's list. One from the trash comes back with
-// its connections.
-func (t *Table) AddDestination(k lvs.ServiceKey, d lvs.Destination) error {
-	key, s, err := t.findForServer(k)
-	if err != nil {
-		return err
-	}
-	if err := checkDestination(key, d); err != nil {
-		return err
-	}
-	if _, there := t.slotOf(s, d.Addr); there {
-		return lvs.ErrDestinationExists
-	}
-	if err := checkAddress(d.Addr.Addr()); err != nil {
-		return err
-	}
-	if err := checkSupported(d); err != nil {
-		return err
-	}
-	row := newDest(key, s, d)
-	if t.hosts.isLocal(row) {
-		return &lvs.UnsupportedError{What: "a real server on the director's own address"}
-	}
-	list := slotsOf(t.list(s.Block))
-	if len(list) >= maxServers {
-		return lvs.ErrMemory
-	}
-	slot, err := t.place(row)
-	if err != nil {
-		return err
-	}
-	before, err := t.sumDest(slot)
-	if err != nil {
-		return err
-	}
-	if err := t.swapList(key, s, slices.Insert(list, 0, slot), false); err != nil {
-		t.discard(slot)
-		return err
-	}
-	t.carry(s.Id, directorStats{}.minus(before))
-	return t.hosts.keep(row)
-}
-
+// newDest gives the row of a service's server.
 func newDest(key directorServiceKey, s directorService, d lvs.Destination) directorDest {
-	return directorDest{
+	row := directorDest{
 		Addr: mapped(d.Addr.Addr()), Port: bigEndian(d.Addr.Port()),
 		Vaddr: key.Addr, Vport: key.Port, Protocol: key.Protocol, Family: key.Family,
-		Forwarding: uint8(d.Forwarding), Flags: destUsed | destAvailable,
-		Service: s.Id, Weight: uint32(d.Weight), LastWeight: uint32(d.Weight),
+		Flags: destUsed | destAvailable, Service: s.Id,
+	}
+	configure(&row, d)
+	row.LastWeight = row.Weight // 0, too
+	return row
+}
+
+// configure sets what an edit changes.
+func configure(row *directorDest, d lvs.Destination) {
+	row.Forwarding, row.Weight = uint8(d.Forwarding), uint32(d.Weight)
+	if row.Weight != 0 {
+		row.LastWeight = row.Weight
 	}
 }
 
-// place writes a server to its slot: that in the trash, or a free one.
-func (t *Table) place(d directorDest) (uint32, error) {
-	if err := t.takeStock(); err != nil {
-		return 0, err
+// rowIn gives a server's row as a list has it; zeroed when its counters begin anew with that list. The
+// row may not have been brought up to it yet.
+func rowIn(d *directorDest, block uint32) (row directorDest, zeroed bool) {
+	row = *d
+	if atomic.LoadUint32(&d.Next.Block) != block {
+		return row, false
 	}
-	t.emptyTrash()
-	if slot, found := t.trash.slots[trashKeyOf(&d)]; found {
-		before := t.dests.at(slot).Service
-		delete(t.trash.slots, trashKeyOf(&d))
-		t.write(slot, d)
-		if before == d.Service {
-			return slot, nil
-		}
-		return slot, t.zeroDest(slot)
-	}
-	slot, ok := t.slots.take(1)
-	if !ok {
-		return 0, lvs.ErrMemory
-	}
-	*t.dests.at(slot) = d
-	if c := t.control.at(0); slot > c.LastDest {
-		atomic.StoreUint32(&c.LastDest, slot)
-	}
-	return slot, t.zeroDest(slot)
+	takeNext(&row)
+	return row, d.Next.Zero != 0
 }
 
-// write changes a slot's server, and keeps the hop, which is the programs'.
-func (t *Table) write(slot uint32, d directorDest) {
-	row := t.dests.at(slot)
-	row.Forwarding, row.Weight, row.Service, row.Flags = d.Forwarding, d.Weight, d.Service, d.Flags
-	row.LastWeight = d.LastWeight
+// takeNext gives a row what was to come.
+func takeNext(d *directorDest) {
+	d.Forwarding, d.Weight, d.Service = d.Next.Forwarding, d.Next.Weight, d.Next.Service
+	d.LastWeight = d.Next.LastWeight
+	d.Upper, d.Lower, d.Tunnel = d.Next.Upper, d.Next.Lower, d.Next.Tunnel
 }
 
-// EditDestination changes forwarding and weight. Connections keep the way that they began with.
-func (t *Table) EditDestination(k lvs.ServiceKey, to lvs.Destination) error {
-	key, s, err := t.findForServer(k)
-	if err != nil {
-		return err
+// setNext writes what a row becomes with a list, which is to be put in force.
+func setNext(d *directorDest, to *directorDest, block uint32, zero bool) {
+	d.Next.Forwarding, d.Next.Weight, d.Next.Service = to.Forwarding, to.Weight, to.Service
+	d.Next.LastWeight = to.LastWeight
+	d.Next.Upper, d.Next.Lower, d.Next.Tunnel = to.Upper, to.Lower, to.Tunnel
+	d.Next.Zero = 0
+	if zero {
+		d.Next.Zero = 1
 	}
-	if err := checkDestination(key, to); err != nil {
-		return err
-	}
-	slot, ok := t.slotOf(s, to.Addr)
-	if !ok {
-		return lvs.ErrNoDestination
-	}
-	if err := checkSupported(to); err != nil {
-		return err
-	}
-	d := t.dests.at(slot)
-	forwarding, weight, last := d.Forwarding, d.Weight, d.LastWeight
-	d.Forwarding, d.Weight = uint8(to.Forwarding), uint32(to.Weight)
-	if to.Weight != 0 {
-		d.LastWeight = d.Weight
-	}
-	if err := t.swapList(key, s, slotsOf(t.list(s.Block)), false); err != nil {
-		d.Forwarding, d.Weight, d.LastWeight = forwarding, weight, last
-		return err
-	}
-	return nil
+	atomic.StoreUint32(&d.Next.Block, block)
 }
 
-// DeleteDestination takes a server out of its service's list, into the trash.
-func (t *Table) DeleteDestination(k lvs.ServiceKey, addr netip.AddrPort) error {
-	key, s, slot, err := t.findBoth(k, addr)
-	if err != nil {
-		return err
-	}
-	slots := slices.DeleteFunc(slotsOf(t.list(s.Block)), func(i uint32) bool { return i == slot })
-	if err := t.swapList(key, s, slots, false); err != nil {
-		return err
-	}
-	t.discard(slot)
-	counted, err := t.sumDest(slot)
-	if err != nil {
-		return err
-	}
-	t.carry(s.Id, counted)
-	return t.hosts.forget(*t.dests.at(slot), t.available)
-}
-
-// available gives the servers of all services.
-func (t *Table) available() []directorDest {
-	var all []directorDest
-	for i := range t.dests.elements {
-		if d := t.dests.elements[i]; d.Flags&destAvailable != 0 {
-			all = append(all, d)
-		}
-	}
-	return all
-}
+// clearNext: the row is what it was to become, or does not become it.
+func clearNext(d *directorDest) { atomic.StoreUint32(&d.Next.Block, 0) }

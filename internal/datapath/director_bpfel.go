@@ -68,7 +68,7 @@ type directorControl struct {
 	Overflow  uint32
 	Tcp       [16]uint32
 	NextChunk uint32
-	Pad       uint32
+	Epoch     uint32
 }
 
 type directorDest struct {
@@ -96,7 +96,20 @@ type directorDest struct {
 	Tunnel     uint32
 	Group      uint32
 	LastWeight uint32
-	Pad        [10]uint32
+	Next       struct {
+		_          structs.HostLayout
+		Block      uint32
+		Service    uint32
+		Weight     uint32
+		LastWeight uint32
+		Upper      uint32
+		Lower      uint32
+		Tunnel     uint32
+		Forwarding uint8
+		Zero       uint8
+		Pad        uint16
+	}
+	Pad [2]uint32
 }
 
 type directorDestConns struct {
@@ -294,7 +307,6 @@ type directorScratch struct {
 		Mac         uint64
 	}
 	Service  directorService
-	_        [4]byte
 	Vip      directorAddr
 	State    uint64
 	Slot     uint32
@@ -312,6 +324,8 @@ type directorService struct {
 	Scheduler uint8
 	Pad       [3]uint8
 	Created   uint32
+	Pad2      uint32
+	Carried   directorStats
 }
 
 type directorServiceKey struct {
@@ -320,7 +334,7 @@ type directorServiceKey struct {
 	Port     uint16
 	Protocol uint8
 	Family   uint8
-	Zero     uint32
+	Epoch    uint32
 }
 
 type directorStats struct {
@@ -381,7 +395,6 @@ const (
 	directorMapPool              = "pool"
 	directorMapReplicaSets       = "replica_sets"
 	directorMapScratches         = "scratches"
-	directorMapServiceCarried    = "service_carried"
 	directorMapServices          = "services"
 	directorMapStages            = "stages"
 	directorMapSweeps            = "sweeps"
@@ -474,34 +487,33 @@ type directorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorMapSpecs struct {
-	AnswerRate     *ebpf.MapSpec `ebpf:"answer_rate"`
-	Blocks         *ebpf.MapSpec `ebpf:"blocks"`
-	Buckets        *ebpf.MapSpec `ebpf:"buckets"`
-	Conns          *ebpf.MapSpec `ebpf:"conns"`
-	Controls       *ebpf.MapSpec `ebpf:"controls"`
-	DestConns      *ebpf.MapSpec `ebpf:"dest_conns"`
-	DestRates      *ebpf.MapSpec `ebpf:"dest_rates"`
-	DestStats      *ebpf.MapSpec `ebpf:"dest_stats"`
-	DestZero       *ebpf.MapSpec `ebpf:"dest_zero"`
-	Dests          *ebpf.MapSpec `ebpf:"dests"`
-	Devices        *ebpf.MapSpec `ebpf:"devices"`
-	DirtyGroups    *ebpf.MapSpec `ebpf:"dirty_groups"`
-	FirstReplicas  *ebpf.MapSpec `ebpf:"first_replicas"`
-	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
-	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
-	Localities     *ebpf.MapSpec `ebpf:"localities"`
-	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
-	Origins        *ebpf.MapSpec `ebpf:"origins"`
-	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
-	Pool           *ebpf.MapSpec `ebpf:"pool"`
-	ReplicaSets    *ebpf.MapSpec `ebpf:"replica_sets"`
-	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	ServiceCarried *ebpf.MapSpec `ebpf:"service_carried"`
-	Services       *ebpf.MapSpec `ebpf:"services"`
-	Stages         *ebpf.MapSpec `ebpf:"stages"`
-	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
-	Timers         *ebpf.MapSpec `ebpf:"timers"`
-	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
+	AnswerRate    *ebpf.MapSpec `ebpf:"answer_rate"`
+	Blocks        *ebpf.MapSpec `ebpf:"blocks"`
+	Buckets       *ebpf.MapSpec `ebpf:"buckets"`
+	Conns         *ebpf.MapSpec `ebpf:"conns"`
+	Controls      *ebpf.MapSpec `ebpf:"controls"`
+	DestConns     *ebpf.MapSpec `ebpf:"dest_conns"`
+	DestRates     *ebpf.MapSpec `ebpf:"dest_rates"`
+	DestStats     *ebpf.MapSpec `ebpf:"dest_stats"`
+	DestZero      *ebpf.MapSpec `ebpf:"dest_zero"`
+	Dests         *ebpf.MapSpec `ebpf:"dests"`
+	Devices       *ebpf.MapSpec `ebpf:"devices"`
+	DirtyGroups   *ebpf.MapSpec `ebpf:"dirty_groups"`
+	FirstReplicas *ebpf.MapSpec `ebpf:"first_replicas"`
+	Fragments     *ebpf.MapSpec `ebpf:"fragments"`
+	IngressMacs   *ebpf.MapSpec `ebpf:"ingress_macs"`
+	Localities    *ebpf.MapSpec `ebpf:"localities"`
+	Neighbours    *ebpf.MapSpec `ebpf:"neighbours"`
+	Origins       *ebpf.MapSpec `ebpf:"origins"`
+	Outcomes      *ebpf.MapSpec `ebpf:"outcomes"`
+	Pool          *ebpf.MapSpec `ebpf:"pool"`
+	ReplicaSets   *ebpf.MapSpec `ebpf:"replica_sets"`
+	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
+	Services      *ebpf.MapSpec `ebpf:"services"`
+	Stages        *ebpf.MapSpec `ebpf:"stages"`
+	Sweeps        *ebpf.MapSpec `ebpf:"sweeps"`
+	Timers        *ebpf.MapSpec `ebpf:"timers"`
+	Virtuals      *ebpf.MapSpec `ebpf:"virtuals"`
 }
 
 // directorVariableSpecs contains global variables before they are loaded into the kernel.
@@ -537,34 +549,33 @@ func (o *directorObjects) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorMaps struct {
-	AnswerRate     *ebpf.Map `ebpf:"answer_rate"`
-	Blocks         *ebpf.Map `ebpf:"blocks"`
-	Buckets        *ebpf.Map `ebpf:"buckets"`
-	Conns          *ebpf.Map `ebpf:"conns"`
-	Controls       *ebpf.Map `ebpf:"controls"`
-	DestConns      *ebpf.Map `ebpf:"dest_conns"`
-	DestRates      *ebpf.Map `ebpf:"dest_rates"`
-	DestStats      *ebpf.Map `ebpf:"dest_stats"`
-	DestZero       *ebpf.Map `ebpf:"dest_zero"`
-	Dests          *ebpf.Map `ebpf:"dests"`
-	Devices        *ebpf.Map `ebpf:"devices"`
-	DirtyGroups    *ebpf.Map `ebpf:"dirty_groups"`
-	FirstReplicas  *ebpf.Map `ebpf:"first_replicas"`
-	Fragments      *ebpf.Map `ebpf:"fragments"`
-	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
-	Localities     *ebpf.Map `ebpf:"localities"`
-	Neighbours     *ebpf.Map `ebpf:"neighbours"`
-	Origins        *ebpf.Map `ebpf:"origins"`
-	Outcomes       *ebpf.Map `ebpf:"outcomes"`
-	Pool           *ebpf.Map `ebpf:"pool"`
-	ReplicaSets    *ebpf.Map `ebpf:"replica_sets"`
-	Scratches      *ebpf.Map `ebpf:"scratches"`
-	ServiceCarried *ebpf.Map `ebpf:"service_carried"`
-	Services       *ebpf.Map `ebpf:"services"`
-	Stages         *ebpf.Map `ebpf:"stages"`
-	Sweeps         *ebpf.Map `ebpf:"sweeps"`
-	Timers         *ebpf.Map `ebpf:"timers"`
-	Virtuals       *ebpf.Map `ebpf:"virtuals"`
+	AnswerRate    *ebpf.Map `ebpf:"answer_rate"`
+	Blocks        *ebpf.Map `ebpf:"blocks"`
+	Buckets       *ebpf.Map `ebpf:"buckets"`
+	Conns         *ebpf.Map `ebpf:"conns"`
+	Controls      *ebpf.Map `ebpf:"controls"`
+	DestConns     *ebpf.Map `ebpf:"dest_conns"`
+	DestRates     *ebpf.Map `ebpf:"dest_rates"`
+	DestStats     *ebpf.Map `ebpf:"dest_stats"`
+	DestZero      *ebpf.Map `ebpf:"dest_zero"`
+	Dests         *ebpf.Map `ebpf:"dests"`
+	Devices       *ebpf.Map `ebpf:"devices"`
+	DirtyGroups   *ebpf.Map `ebpf:"dirty_groups"`
+	FirstReplicas *ebpf.Map `ebpf:"first_replicas"`
+	Fragments     *ebpf.Map `ebpf:"fragments"`
+	IngressMacs   *ebpf.Map `ebpf:"ingress_macs"`
+	Localities    *ebpf.Map `ebpf:"localities"`
+	Neighbours    *ebpf.Map `ebpf:"neighbours"`
+	Origins       *ebpf.Map `ebpf:"origins"`
+	Outcomes      *ebpf.Map `ebpf:"outcomes"`
+	Pool          *ebpf.Map `ebpf:"pool"`
+	ReplicaSets   *ebpf.Map `ebpf:"replica_sets"`
+	Scratches     *ebpf.Map `ebpf:"scratches"`
+	Services      *ebpf.Map `ebpf:"services"`
+	Stages        *ebpf.Map `ebpf:"stages"`
+	Sweeps        *ebpf.Map `ebpf:"sweeps"`
+	Timers        *ebpf.Map `ebpf:"timers"`
+	Virtuals      *ebpf.Map `ebpf:"virtuals"`
 }
 
 func (m *directorMaps) Close() error {
@@ -591,7 +602,6 @@ func (m *directorMaps) Close() error {
 		m.Pool,
 		m.ReplicaSets,
 		m.Scratches,
-		m.ServiceCarried,
 		m.Services,
 		m.Stages,
 		m.Sweeps,

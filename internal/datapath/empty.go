@@ -13,6 +13,15 @@ type EmptyTable struct{ noDaemons }
 // Close does nothing.
 func (EmptyTable) Close() error { return nil }
 
+// Begin does nothing.
+func (EmptyTable) Begin() error { return nil }
+
+// Commit does nothing.
+func (EmptyTable) Commit() error { return nil }
+
+// Keeps is false: to add, the data path is loaded first.
+func (EmptyTable) Keeps() bool { return false }
+
 // Services gives none.
 func (EmptyTable) Services() ([]lvs.ServiceState, error) { return nil, nil }
 

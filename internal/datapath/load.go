@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
@@ -199,19 +200,17 @@ func Unload() error {
 
 // unload does it under the lock; also what a killed load left.
 func (f folder) unload() error {
-	var servers []directorDest
+	var servers map[netip.Addr]bool
 	if f.ready() && f.checkVersion() == nil {
 		if maps, err := f.openMaps(); err == nil {
 			if t, err := newTable(maps); err == nil {
-				servers = t.available()
+				servers = t.addresses()
 				_ = t.Close()
 			}
 		}
 	}
 	err := f.restoreForwarding()
-	for _, d := range servers {
-		err = errors.Join(err, kernelNetwork{}.forget(d, func() []directorDest { return nil }))
-	}
+	newKernelNetwork().serversChanged(nil, servers, func() map[netip.Addr]bool { return nil })
 	return errors.Join(err, f.remove())
 }
 
@@ -274,7 +273,7 @@ func (f folder) open(change bool) (_ *Table, err error) {
 	if err != nil {
 		return nil, errors.Join(err, maps.Close())
 	}
-	t.unlock, t.hosts = unlock, kernelNetwork{}
+	t.unlock, t.hosts = unlock, newKernelNetwork()
 	return t, nil
 }
 

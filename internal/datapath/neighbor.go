@@ -37,8 +37,8 @@ func (n neighbor) managed() bool { return n.flagsExt&netlink.NTF_EXT_MANAGED != 
 // again, as after a link flap, which erases the entry. A permanent entry is left as it is, and a
 // server on this host or behind a device without neighbours (a tunnel) needs none.
 // Error: no route to the server, among others.
-func keepNeighbor(rip netip.Addr) error {
-	hop, err := nextHopTo(rip)
+func (r *routes) keepNeighbor(rip netip.Addr) error {
+	hop, err := r.nextHopTo(rip)
 	if err != nil || hop == nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func keepNeighbor(rip netip.Addr) error {
 
 // forgetNeighbor undoes keepNeighbor, if it was that which put the entry under management, and unless
 // it is the next hop to one of the remaining servers too.
-func forgetNeighbor(rip netip.Addr, remaining ...netip.Addr) error {
-	hop, err := nextHopTo(rip)
+func (r *routes) forgetNeighbor(rip netip.Addr, remaining map[netip.Addr]bool) error {
+	hop, err := r.nextHopTo(rip)
 	if err != nil || hop == nil {
 		return err
 	}
@@ -68,8 +68,8 @@ func forgetNeighbor(rip netip.Addr, remaining ...netip.Addr) error {
 	if err != nil || entry == nil || !entry.managed() || entry.protocol != neighborProtocol {
 		return err
 	}
-	for _, other := range remaining {
-		if needed, err := nextHopTo(other); err == nil && needed != nil && *needed == *hop {
+	for other := range remaining {
+		if needed, err := r.nextHopTo(other); err == nil && needed != nil && *needed == *hop {
 			return nil
 		}
 	}
@@ -78,32 +78,6 @@ func forgetNeighbor(rip netip.Addr, remaining ...netip.Addr) error {
 		return fmt.Errorf("forget the neighbour %s of %s: %w", hop.addr, rip, err)
 	}
 	return nil
-}
-
-// nextHopTo asks the kernel for the route to an address; nil if there is nobody to resolve.
-func nextHopTo(addr netip.Addr) (*nextHop, error) {
-	routes, err := netlink.RouteGet(addr.AsSlice())
-	if err != nil {
-		return nil, fmt.Errorf("look up the route to %s: %w", addr, err)
-	}
-	if len(routes) == 0 || routes[0].Type != unix.RTN_UNICAST {
-		return nil, nil
-	}
-	route := routes[0]
-	device, err := netlink.LinkByIndex(route.LinkIndex)
-	if err != nil {
-		return nil, fmt.Errorf("look up the route to %s: %w", addr, err)
-	}
-	if device.Attrs().RawFlags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) != 0 {
-		return nil, nil
-	}
-	hop := &nextHop{addr: addr, link: route.LinkIndex}
-	if via, ok := route.Via.(*netlink.Via); ok { // an IPv4 route over an IPv6 gateway, RFC 5549
-		hop.addr, _ = netip.AddrFromSlice(via.Addr)
-	} else if gateway, ok := netip.AddrFromSlice(route.Gw); ok {
-		hop.addr = gateway.Unmap()
-	}
-	return hop, nil
 }
 
 // readNeighbor reads one entry; nil if there is none.
@@ -176,11 +150,4 @@ func localAddresses() ([]netip.Addr, error) {
 	}
 	slices.SortFunc(addresses, netip.Addr.Compare)
 	return slices.Compact(addresses), nil
-}
-
-// ownedByHost tells whether the kernel takes packets for an address in itself: one of the
-// localAddresses, or of a local route (`ip route add local 192.0.2.0/24 dev lo`).
-func ownedByHost(addr netip.Addr) bool {
-	routes, err := netlink.RouteGet(addr.AsSlice())
-	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }

@@ -42,7 +42,7 @@ func segment(t *testing.T) (in func(func())) {
 
 func hopTo(t *testing.T, addr netip.Addr) nextHop {
 	t.Helper()
-	hop, err := nextHopTo(addr)
+	hop, err := freshRoutes(t).nextHopTo(addr)
 	if err != nil || hop == nil {
 		t.Fatalf("next hop to %s: %v, %v", addr, hop, err)
 	}
@@ -66,10 +66,10 @@ func TestNextHop(t *testing.T) {
 			t.Errorf("next hop to %s: %v, want %s on %d", addr, got, want, index)
 		}
 	}
-	if hop, err := nextHopTo(netip.MustParseAddr("192.0.2.1")); hop != nil || err != nil {
+	if hop, err := freshRoutes(t).nextHopTo(netip.MustParseAddr("192.0.2.1")); hop != nil || err != nil {
 		t.Errorf("next hop to this host: %v, %v", hop, err)
 	}
-	if hop, err := nextHopTo(netip.MustParseAddr("203.0.113.1")); err == nil {
+	if hop, err := freshRoutes(t).nextHopTo(netip.MustParseAddr("203.0.113.1")); err == nil {
 		t.Errorf("next hop without a route: %v", hop)
 	}
 }
@@ -80,20 +80,20 @@ func TestKeepNeighborResolves(t *testing.T) {
 	// Before that the kernel sends no neighbour solicitations.
 	eventually(t, 5*time.Second, "a link-local address", func() bool { return linkLocal(t, "v0") })
 	for _, server := range []netip.Addr{serverV4, serverV6} {
-		must(t, keepNeighbor(server))
+		must(t, freshRoutes(t).keepNeighbor(server))
 		eventually(t, time.Second, server.String()+" is reachable", func() bool {
 			entry := entryOf(t, server)
 			return entry != nil && entry.state&unix.NUD_REACHABLE != 0
 		})
-		must(t, keepNeighbor(server)) // again
+		must(t, freshRoutes(t).keepNeighbor(server)) // again
 		if entry := entryOf(t, server); !entry.managed() || entry.state&unix.NUD_REACHABLE == 0 {
 			t.Errorf("%s after the second time: %+v", server, entry)
 		}
-		must(t, forgetNeighbor(server))
+		must(t, freshRoutes(t).forgetNeighbor(server, nil))
 		if entry := entryOf(t, server); entry == nil || entry.managed() || entry.state&nudValid == 0 {
 			t.Errorf("%s forgotten: %+v, want it known, and no longer managed", server, entry)
 		}
-		must(t, keepNeighbor(server)) // of a known entry
+		must(t, freshRoutes(t).keepNeighbor(server)) // of a known entry
 		if entry := entryOf(t, server); !entry.managed() || entry.state&nudValid == 0 {
 			t.Errorf("%s kept again: %+v", server, entry)
 		}
@@ -106,7 +106,7 @@ func TestKeepNeighborWaitsForServer(t *testing.T) {
 	in(func() { must(t, netlink.LinkSetDown(device(t, "v1"))) })
 	in(func() { must(t, netlink.LinkSetUp(device(t, "v1"))) }) // v0 has lost the carrier for a moment
 	late := netip.MustParseAddr("192.0.2.77")
-	must(t, keepNeighbor(late))
+	must(t, freshRoutes(t).keepNeighbor(late))
 	in(func() { addAddress(t, "v1", "192.0.2.77/24") })
 	eventually(t, 15*time.Second, "the late server is reachable", func() bool {
 		entry := entryOf(t, late)
@@ -120,8 +120,8 @@ func TestPermanentNeighborIsLeftAlone(t *testing.T) {
 	must(t, netlink.NeighAdd(&netlink.Neigh{
 		LinkIndex: device(t, "v0").Attrs().Index, IP: serverV4.AsSlice(), HardwareAddr: mac, State: netlink.NUD_PERMANENT,
 	}))
-	must(t, keepNeighbor(serverV4))
-	must(t, forgetNeighbor(serverV4))
+	must(t, freshRoutes(t).keepNeighbor(serverV4))
+	must(t, freshRoutes(t).forgetNeighbor(serverV4, nil))
 	if entry := entryOf(t, serverV4); entry == nil || entry.state != unix.NUD_PERMANENT || entry.managed() || entry.protocol != 0 {
 		t.Errorf("entry %+v, want a permanent one, untouched", entry)
 	}
@@ -134,23 +134,23 @@ func TestForgetOnlyOurs(t *testing.T) {
 		LinkIndex: device(t, "v0").Attrs().Index, IP: serverV4.AsSlice(), State: netlink.NUD_NONE,
 		Flags: netlink.NTF_USE, FlagsExt: netlink.NTF_EXT_MANAGED,
 	}))
-	must(t, keepNeighbor(serverV4))
-	must(t, forgetNeighbor(serverV4))
+	must(t, freshRoutes(t).keepNeighbor(serverV4))
+	must(t, freshRoutes(t).forgetNeighbor(serverV4, nil))
 	if entry := entryOf(t, serverV4); entry == nil || !entry.managed() {
 		t.Errorf("entry %+v, want it managed", entry)
 	}
-	must(t, forgetNeighbor(serverV6)) // has none
+	must(t, freshRoutes(t).forgetNeighbor(serverV6, nil)) // has none
 }
 
 func TestSharedGateway(t *testing.T) {
 	segment(t)
-	must(t, keepNeighbor(remoteV4))
-	must(t, keepNeighbor(remoteV4b))
-	must(t, forgetNeighbor(remoteV4, remoteV6, remoteV4b))
+	must(t, freshRoutes(t).keepNeighbor(remoteV4))
+	must(t, freshRoutes(t).keepNeighbor(remoteV4b))
+	must(t, freshRoutes(t).forgetNeighbor(remoteV4, map[netip.Addr]bool{remoteV6: true, remoteV4b: true}))
 	if entry := entryOf(t, serverV4); entry == nil || !entry.managed() {
 		t.Errorf("the gateway %+v, want it managed for the other server", entry)
 	}
-	must(t, forgetNeighbor(remoteV4b, remoteV6))
+	must(t, freshRoutes(t).forgetNeighbor(remoteV4b, map[netip.Addr]bool{remoteV6: true}))
 	if entry := entryOf(t, serverV4); entry == nil || entry.managed() {
 		t.Errorf("the gateway %+v, want it no longer managed", entry)
 	}
@@ -173,11 +173,19 @@ func TestLocalAddresses(t *testing.T) {
 			t.Errorf("%s is not among %v", want, got)
 		}
 		// An IPv6 address is in the kernel's local routes a moment after it was added.
-		eventually(t, 2*time.Second, want+" is not owned by the host", func() bool { return ownedByHost(addr) })
+		eventually(t, 2*time.Second, want+" is not owned by the host", func() bool { return freshRoutes(t).isLocal(addr) })
 	}
 	for _, addr := range []netip.Addr{serverV4, serverV6, remoteV4, netip.MustParseAddr("203.0.113.81")} {
-		if slices.Contains(got, addr) || ownedByHost(addr) {
+		if slices.Contains(got, addr) || freshRoutes(t).isLocal(addr) {
 			t.Errorf("%s is taken for one of ours", addr)
 		}
 	}
+}
+
+// freshRoutes have asked for nothing yet.
+func freshRoutes(t *testing.T) *routes {
+	t.Helper()
+	r := &routes{}
+	t.Cleanup(r.close)
+	return r
 }

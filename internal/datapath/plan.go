@@ -28,16 +28,19 @@ type MapChange struct {
 // whenChanged says what may be done with maps whose layout has changed. All others hold what cannot be
 // made again: services, servers, connections, counters.
 var whenChanged = map[string]string{
-	directorMapScratches:   mapMade, // of one packet
-	directorMapStages:      mapMade,
-	directorMapNeighbours:  mapMade, // asked for again
-	directorMapFragments:   mapMade, // of datagrams that are under way, for seconds
-	directorMapAnswerRate:  mapMade, // of the present second
-	directorMapSweeps:      mapMade, // the sweep begins at the first entry
-	directorMapDestRates:   mapMade, // estimated again
-	directorMapIngressMacs: mapMade, // described from the interfaces
-	directorMapDevices:     mapConverted,
-	directorMapOutcomes:    mapConverted,
+	directorMapScratches:     mapMade, // of one packet
+	directorMapStages:        mapMade,
+	directorMapNeighbours:    mapMade, // asked for again
+	directorMapFragments:     mapMade, // of datagrams that are under way, for seconds
+	directorMapAnswerRate:    mapMade, // of the present second
+	directorMapSweeps:        mapMade, // the sweep begins at the first entry
+	directorMapDestRates:     mapMade, // estimated again
+	directorMapIngressMacs:   mapMade, // described from the interfaces
+	directorMapLocalities:    mapMade, // remembered again
+	directorMapReplicaSets:   mapMade,
+	directorMapFirstReplicas: mapMade,
+	directorMapDevices:       mapConverted,
+	directorMapOutcomes:      mapConverted,
 }
 
 // eachVersion has the maps that every version makes for itself, and why.

@@ -1,49 +1,120 @@
 package datapath
 
 import (
-	"fmt"
+	"cmp"
+	"slices"
 	"sync/atomic"
 )
 
-// repair finishes what a command left half done that was killed between two writes. The services and
-// their lists are what holds; the rest follows from them. takeStock calls it, before anything is given
-// out: listed are the servers in the lists, vips the number of services of each VIP.
-func (t *Table) repair(listed map[uint32]bool, vips map[directorAddr]uint32) error {
-	for i := range t.dests.elements {
-		d := &t.dests.elements[i]
-		if d.Flags&destAvailable != 0 && !listed[uint32(i)] {
-			t.discard(uint32(i)) // its service was deleted, or it was not yet put into the list
-		}
-		if d.Flags&destUsed != 0 && !t.ids.taken[d.Service] {
-			d.Service = 0
-		}
+// takeStock finds out what is given out, once, and finishes or takes back what a killed command left half
+// done: the services in force and their lists are what holds, the rest follows from them.
+func (t *Table) takeStock() error {
+	if t.chunks != nil {
+		return nil
 	}
-	return t.repairVirtuals(vips)
-}
-
-func (t *Table) repairVirtuals(vips map[directorAddr]uint32) error {
-	wrong := map[directorAddr]bool{}
-	for vip := range vips {
-		wrong[vip] = true // unless it is found with this very number
+	chunks := newRuns(t.maps.Blocks.MaxEntries())
+	slots := newRuns(t.maps.Dests.MaxEntries())
+	ids := newRuns(t.maps.DirtyGroups.MaxEntries())
+	for _, r := range []*runs{chunks, slots, ids} {
+		r.mark(0, 1) // 0 is nobody's
 	}
-	var vip directorAddr
-	var n uint32
-	all := t.maps.Virtuals.Iterate()
-	for all.Next(&vip, &n) {
-		wrong[vip] = n != vips[vip]
+	if err := t.readStored(); err != nil {
+		return err
 	}
-	if err := all.Err(); err != nil {
-		return fmt.Errorf("read the VIPs: %w", err)
-	}
-	for vip, is := range wrong {
-		if !is {
-			continue
-		}
-		if err := t.setVirtual(vip, vips[vip]); err != nil {
+	listed := make([]bool, len(t.dests.elements))
+	for _, s := range t.stored {
+		ids.mark(s.Id, 1)
+		chunks.mark(s.Block, t.head(s.Block).Chunks)
+		t.created = max(t.created, s.Created)
+		if err := t.repairServers(s, listed); err != nil {
 			return err
 		}
 	}
+	t.repairTrash(listed, slots, ids)
+	if err := t.repairVirtuals(); err != nil {
+		return err
+	}
+	chunks.next = t.control.at(0).NextChunk
+	t.chunks, t.slots, t.ids = chunks, slots, ids
 	return nil
+}
+
+// readStored reads the services in force. What is under another epoch is a killed command's.
+func (t *Table) readStored() error {
+	epoch := t.epoch()
+	var stale []directorServiceKey
+	t.stored, t.vips = map[directorServiceKey]directorService{}, map[directorAddr]uint32{}
+	err := t.eachService(func(key directorServiceKey, s *directorService) {
+		if key.Epoch != epoch {
+			stale = append(stale, key)
+			return
+		}
+		t.stored[storedKey(key, 0)] = *s
+		t.vips[key.Addr]++
+	})
+	if err != nil {
+		return err
+	}
+	return t.deleteServices(stale)
+}
+
+// storedService gives a service in force.
+func (t *Table) storedService(key directorServiceKey) (s directorService, found bool, err error) {
+	if t.chunks == nil {
+		return t.lookUp(key)
+	}
+	s, found = t.stored[key]
+	return s, found, nil
+}
+
+// repairServers brings the rows of a list up to it: the list may have been put in force without that.
+func (t *Table) repairServers(s directorService, listed []bool) error {
+	for i, e := range t.list(s.Block) {
+		row := t.dests.at(e.slot())
+		listed[e.slot()] = true
+		if row.Next.Block == s.Block {
+			if row.Next.Zero != 0 {
+				base, err := t.sumDest(e.slot())
+				if err != nil {
+					return err
+				}
+				t.zeroDest(&stagedServer{slot: e.slot(), base: base})
+			}
+			takeNext(row)
+		}
+		clearNext(row)
+		row.Group = uint32(i / groupServers)
+	}
+	t.lookAnew(s.Id)
+	return nil
+}
+
+// repairTrash finds the deleted servers, and those that became such only now: their service was deleted, or
+// they were not yet in its list.
+func (t *Table) repairTrash(listed []bool, slots, ids *runs) {
+	t.trash = newTrash()
+	for i := range t.dests.elements {
+		d := &t.dests.elements[i]
+		if d.Flags&destUsed == 0 {
+			continue
+		}
+		slots.mark(uint32(i), 1)
+		if listed[i] {
+			continue
+		}
+		clearNext(d)
+		if !ids.taken[d.Service] {
+			d.Service = 0
+		}
+		if d.Flags&destAvailable == 0 {
+			t.trash.add(uint32(i), d)
+		} else {
+			t.discard(uint32(i))
+		}
+	}
+	slices.SortFunc(t.trash.order, func(a, b uint32) int {
+		return cmp.Compare(t.dests.at(a).Removed, t.dests.at(b).Removed)
+	})
 }
 
 // lookAnew has a service's scheduler look at all of its servers.

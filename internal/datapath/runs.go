@@ -5,19 +5,26 @@ package datapath
 type runs struct {
 	taken []bool
 	next  uint32
+	left  uint32 // numbers that are free
 }
 
-func newRuns(limit uint32) *runs { return &runs{taken: make([]bool, limit)} }
+func newRuns(limit uint32) *runs { return &runs{taken: make([]bool, limit), left: limit} }
 
 // mark sets a run that is known to be taken.
 func (r *runs) mark(first, n uint32) {
 	for i := first; i < first+n && i < uint32(len(r.taken)); i++ {
-		r.taken[i] = true
+		if !r.taken[i] {
+			r.taken[i] = true
+			r.left--
+		}
 	}
 }
 
 // take gives the first of n free neighbours; ok is false when there is no such run.
 func (r *runs) take(n uint32) (first uint32, ok bool) {
+	if n > r.left {
+		return 0, false
+	}
 	if first, ok = r.search(r.next, uint32(len(r.taken)), n); !ok {
 		first, ok = r.search(0, uint32(len(r.taken)), n)
 	}
@@ -45,6 +52,9 @@ func (r *runs) search(from, to, n uint32) (first uint32, ok bool) {
 // free gives a run back.
 func (r *runs) free(first, n uint32) {
 	for i := first; i < first+n && i < uint32(len(r.taken)); i++ {
-		r.taken[i] = false
+		if r.taken[i] {
+			r.taken[i] = false
+			r.left++
+		}
 	}
 }

@@ -66,49 +66,8 @@ func (s directorStats) public() lvs.Stats {
 	}
 }
 
-// zeroDest makes a server's counters begin at what they are.
-func (t *Table) zeroDest(slot uint32) (err error) {
-	t.destRates.at(slot).Average = directorStats{}
-	*t.destZero.at(slot), err = t.sumDest(slot)
-	return err
-}
-
-// carry adds to what a service's counters have beside its servers': what a server had counted before it
-// came goes out, and what one has counted that goes stays in.
-func (t *Table) carry(service uint32, more directorStats) {
-	*t.carried.at(service) = t.carried.at(service).plus(more)
-}
-
-// Zero sets the counters of a service and its servers to zero, or with nil those of all.
-func (t *Table) Zero(k *lvs.ServiceKey) error {
-	if k != nil {
-		_, s, err := t.find(*k)
-		if err != nil {
-			return err
-		}
-		return t.zeroService(s)
-	}
-	var key directorServiceKey
-	var s directorService
-	all := t.maps.Services.Iterate()
-	for all.Next(&key, &s) {
-		if err := t.zeroService(s); err != nil {
-			return err
-		}
-	}
-	if err := all.Err(); err != nil {
-		return fmt.Errorf("read the services: %w", err)
-	}
-	return nil
-}
-
-func (t *Table) zeroService(s directorService) error {
-	*t.carried.at(s.Id) = directorStats{}
-	for _, e := range t.list(s.Block) {
-		if err := t.zeroDest(e.slot()); err != nil {
-			return err
-		}
-		t.carry(s.Id, directorStats{}.minus(*t.destZero.at(e.slot())))
-	}
-	return nil
+// zeroDest makes a server's counters begin at its base.
+func (t *Table) zeroDest(server *stagedServer) {
+	t.destRates.at(server.slot).Average = directorStats{}
+	*t.destZero.at(server.slot) = server.base
 }

@@ -1,13 +1,8 @@
 package datapath
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
-	"slices"
-	"time"
-
-	"golang.org/x/sys/unix"
+	"net/netip"
 
 	"drover/internal/ipvsadm"
 )
@@ -25,14 +20,20 @@ type Table struct {
 	destConns *array[directorDestConns]
 	destZero  *array[directorStats]
 	destRates *array[directorRates]
-	carried   *array[directorStats] // by service
-	dirty     *array[uint64]        // by service
+	dirty     *array[uint64] // by service
 	control   *array[directorControl]
 
-	// What is given out, found by looking through the maps when the first change is made.
+	tx *transaction // between Begin and Commit
+
+	// What is given out, found by looking through the maps when the first change is made. Nobody else
+	// changes the maps while the lock is held.
 	chunks, slots, ids *runs
 	trash              trash
-	created            uint32 // the last service's order of creation
+	created            uint32                                 // the last service's order of creation
+	stored             map[directorServiceKey]directorService // in force; keys without an epoch
+	vips               map[directorAddr]uint32                // services by VIP
+
+	stop func(step string) // for tests: called between the steps of a commit
 
 	// hosts keeps the kernel's neighbour entries of real servers; tests without a network have none.
 	hosts hostNetwork
@@ -42,9 +43,10 @@ var _ ipvsadm.Table = (*Table)(nil)
 
 // hostNetwork is what of the machine's network the table has to do with.
 type hostNetwork interface {
-	isLocal(server directorDest) bool
-	keep(server directorDest) error
-	forget(server directorDest, others func() []directorDest) error
+	isLocal(server netip.Addr) bool
+	// serversChanged tells of servers that came and went; remaining are all that there are now.
+	serversChanged(added, gone map[netip.Addr]bool, remaining func() map[netip.Addr]bool)
+	close()
 }
 
 // newTable maps the arrays of loaded or pinned maps.
@@ -70,9 +72,6 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 	if t.destRates, err = mapArray[directorRates](maps.DestRates); err != nil {
 		return nil, err
 	}
-	if t.carried, err = mapArray[directorStats](maps.ServiceCarried); err != nil {
-		return nil, err
-	}
 	if t.dirty, err = mapArray[uint64](maps.DirtyGroups); err != nil {
 		return nil, err
 	}
@@ -82,12 +81,14 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 
 func (t *Table) unmap() error {
 	return errors.Join(t.blocks.close(), t.dests.close(), t.destConns.close(),
-		t.destZero.close(), t.destRates.close(), t.carried.close(), t.dirty.close(),
+		t.destZero.close(), t.destRates.close(), t.dirty.close(),
 		t.control.close())
 }
 
-// Close ends the use of the table and gives its lock back. The data path goes on.
+// Close ends the use of the table and gives its lock back. The data path goes on. What was changed since
+// Begin and not committed is forgotten.
 func (t *Table) Close() error {
+	t.hosts.close()
 	err := errors.Join(t.unmap(), t.maps.Close())
 	if t.unlock != nil {
 		t.unlock()
@@ -98,69 +99,9 @@ func (t *Table) Close() error {
 // Size is the number of buckets of the connection table.
 func (t *Table) Size() (int, error) { return int(t.maps.Buckets.MaxEntries()), nil }
 
-// takeStock finds out what is given out, once, and repairs what a killed command left.
-func (t *Table) takeStock() error {
-	if t.chunks != nil {
-		return nil
-	}
-	chunks := newRuns(t.maps.Blocks.MaxEntries())
-	slots := newRuns(t.maps.Dests.MaxEntries())
-	ids := newRuns(t.maps.ServiceCarried.MaxEntries())
-	for _, r := range []*runs{chunks, slots, ids} {
-		r.mark(0, 1) // 0 is nobody's
-	}
-	listed, vips := map[uint32]bool{}, map[directorAddr]uint32{}
-	var key directorServiceKey
-	var s directorService
-	all := t.maps.Services.Iterate()
-	for all.Next(&key, &s) {
-		ids.mark(s.Id, 1)
-		chunks.mark(s.Block, t.head(s.Block).Chunks)
-		t.created = max(t.created, s.Created)
-		t.lookAnew(s.Id) // the list may have been swapped in without it
-		vips[key.Addr]++
-		for _, e := range t.list(s.Block) {
-			listed[e.slot()] = true
-		}
-	}
-	if err := all.Err(); err != nil {
-		return fmt.Errorf("read the services: %w", err)
-	}
-	t.trash = newTrash()
-	for i := range t.dests.elements {
-		d := &t.dests.elements[i]
-		if d.Flags&destUsed == 0 {
-			continue
-		}
-		slots.mark(uint32(i), 1)
-		if d.Flags&destAvailable == 0 {
-			t.trash.add(uint32(i), d)
-		}
-	}
-	slices.SortFunc(t.trash.order, func(a, b uint32) int {
-		return cmp.Compare(t.dests.at(a).Removed, t.dests.at(b).Removed)
-	})
-	t.ids = ids
-	if err := t.repair(listed, vips); err != nil {
-		return err
-	}
-	chunks.next = t.control.at(0).NextChunk
-	t.chunks, t.slots = chunks, slots
-	return nil
-}
-
-// monotonicSeconds is the time that the trash is stamped with.
-func monotonicSeconds() uint32 {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return 0
-	}
-	return uint32(time.Duration(now.Nano()) / time.Second)
-}
-
 // noNetwork is the host of a table without one: nothing is local, nothing is kept.
 type noNetwork struct{}
 
-func (noNetwork) isLocal(directorDest) bool                        { return false }
-func (noNetwork) keep(directorDest) error                          { return nil }
-func (noNetwork) forget(directorDest, func() []directorDest) error { return nil }
+func (noNetwork) isLocal(netip.Addr) bool                                               { return false }
+func (noNetwork) serversChanged(_, _ map[netip.Addr]bool, _ func() map[netip.Addr]bool) {}
+func (noNetwork) close()                                                                {}

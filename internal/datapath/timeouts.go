@@ -40,27 +40,42 @@ func (t *Table) Timeouts() (lvs.Timeouts, error) {
 	}, nil
 }
 
-// SetTimeouts changes those that are not zero. A connection takes the new one with its next packet, as
-// in ip_vs.
-func (t *Table) SetTimeouts(to lvs.Timeouts) error {
-	c := t.control.at(0)
-	changes := []struct {
-		from time.Duration
-		to   *uint32
-	}{
+// A timeoutChange is one of the three.
+type timeoutChange struct {
+	to   time.Duration // 0: left as it is
+	from *uint32       // seconds
+}
+
+func timeoutChanges(c *directorControl, to lvs.Timeouts) []timeoutChange {
+	return []timeoutChange{
 		{to.TCP, &c.Tcp[lvs.StateEstablished]},
 		{to.TCPFin, &c.Tcp[lvs.StateFinWait]},
 		{to.UDP, &c.Udp},
 	}
-	for _, change := range changes {
-		if change.from/time.Second > maxTimeout {
+}
+
+func (c timeoutChange) apply() {
+	if seconds := c.to / time.Second; seconds > 0 {
+		atomic.StoreUint32(c.from, uint32(seconds))
+	}
+}
+
+// SetTimeouts changes those that are not zero. A connection takes the new one with its next packet, as
+// in ip_vs.
+func (t *Table) SetTimeouts(to lvs.Timeouts) error {
+	for _, change := range timeoutChanges(t.control.at(0), to) {
+		if change.to/time.Second > maxTimeout {
 			return lvs.ErrInvalidDestination
 		}
 	}
-	for _, change := range changes {
-		if seconds := change.from / time.Second; seconds > 0 {
-			atomic.StoreUint32(change.to, uint32(seconds))
+	return t.change(func(tx *transaction) error {
+		for _, both := range [][2]*time.Duration{
+			{&tx.timeouts.TCP, &to.TCP}, {&tx.timeouts.TCPFin, &to.TCPFin}, {&tx.timeouts.UDP, &to.UDP},
+		} {
+			if *both[1] >= time.Second {
+				*both[0] = *both[1]
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

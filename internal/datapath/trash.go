@@ -1,6 +1,11 @@
 package datapath
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // trashTime is how long a deleted server without connections stays in the trash, in seconds, as in
 // ip_vs (IP_VS_DEST_TRASH_PERIOD).
@@ -72,15 +77,47 @@ func (t *Table) emptyTrash() {
 			return // and so are those behind it
 		}
 		t.trash.order = t.trash.order[1:]
-		switch {
-		case !inTrash(d): // it was added again
-		case atomic.LoadUint64(&t.destConns.at(slot).Word) != 0:
+		if inTrash(d) && t.connsOf(slot) != 0 {
 			t.trash.order = append(t.trash.order, slot)
 			busy++
-		default:
-			delete(t.trash.slots, trashKeyOf(d))
-			*d = directorDest{}
-			t.slots.free(slot, 1)
+			continue
 		}
+		t.bury(slot)
 	}
+}
+
+// hurryTrash frees the slots of all deleted servers without connections: there is no other slot left.
+func (t *Table) hurryTrash() {
+	order := t.trash.order
+	t.trash.order = nil
+	for _, slot := range order {
+		if inTrash(t.dests.at(slot)) && t.connsOf(slot) != 0 {
+			t.trash.order = append(t.trash.order, slot)
+			continue
+		}
+		t.bury(slot)
+	}
+}
+
+// bury frees the slot of a server in the trash. One that was added again is not in it any more, and one
+// that a transaction is about to add is not found in it.
+func (t *Table) bury(slot uint32) {
+	d := t.dests.at(slot)
+	if key := trashKeyOf(d); inTrash(d) && t.trash.slots[key] == slot {
+		delete(t.trash.slots, key)
+		*d = directorDest{}
+		t.slots.free(slot, 1)
+	}
+}
+
+// connsOf reads a server's connections: inactive << 32 | active.
+func (t *Table) connsOf(slot uint32) uint64 { return atomic.LoadUint64(&t.destConns.at(slot).Word) }
+
+// monotonicSeconds is the time that the trash is stamped with.
+func monotonicSeconds() uint32 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0
+	}
+	return uint32(time.Duration(now.Nano()) / time.Second)
 }

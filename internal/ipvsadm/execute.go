@@ -17,6 +17,7 @@ type session struct {
 	table     Table // nil while not open
 	mode      Mode  // of table
 	restoring bool
+	together  bool // commands are one transaction, up to finish
 	// unsupported notes that a line of a restore asked for what the data path cannot do, so that
 	// the lines after it do not hide that.
 	unsupported bool
@@ -50,12 +51,44 @@ func (s *session) ipvsadm(words []string) outcome {
 	if err := s.open(r.command.mode()); err != nil {
 		return s.failed(err)
 	}
+	if r.command == list || r.command == save {
+		return s.read(&r)
+	}
 	return s.failed(s.execute(&r))
+}
+
+// read carries out a command that reads. Among others that are one transaction it ends that, and begins
+// another.
+func (s *session) read(r *request) outcome {
+	if !s.together {
+		return s.failed(s.execute(r))
+	}
+	if err := s.table.Commit(); err != nil {
+		return s.failed(err)
+	}
+	last := s.failed(s.execute(r))
+	if err := s.table.Begin(); err != nil {
+		return s.failed(err)
+	}
+	return last
+}
+
+// finish puts the commands since together was set in force. The outcome is that of the last of them, unless
+// this fails.
+func (s *session) finish(last outcome) outcome {
+	s.together = false
+	if s.table == nil {
+		return last
+	}
+	if err := s.table.Commit(); err != nil {
+		return s.failed(err)
+	}
+	return last
 }
 
 // open opens the table for mode, or keeps it if it is open for that.
 func (s *session) open(mode Mode) error {
-	if s.table != nil && s.mode >= mode {
+	if s.table != nil && (s.mode >= mode || s.mode == Change && s.table.Keeps()) {
 		return nil
 	}
 	if err := s.close(); err != nil {
@@ -69,6 +102,9 @@ func (s *session) open(mode Mode) error {
 		return &refusal{status: statusRefused, text: "Can't initialize ipvs: " + err.Error()}
 	}
 	s.table, s.mode = table, mode
+	if s.together {
+		return table.Begin()
+	}
 	return nil
 }
 

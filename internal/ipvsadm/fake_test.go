@@ -21,6 +21,8 @@ type fakeTable struct {
 	mtu         map[string]int         // of the interfaces that there are, bytes
 	unsupported string                 // a scheduler that is not supported
 	daemonless  bool                   // the sync daemon is not supported
+	calls       []string               // Begin and Commit, and listings
+	commitErr   error
 }
 
 func newFake() *fakeTable {
@@ -34,6 +36,7 @@ func (t *fakeTable) find(key lvs.ServiceKey) int {
 }
 
 func (t *fakeTable) Services() ([]lvs.ServiceState, error) {
+	t.calls = append(t.calls, "list")
 	services := slices.Clone(t.services)
 	slices.SortStableFunc(services, func(a, b lvs.ServiceState) int { return cmp.Compare(t.place(a), t.place(b)) })
 	return services, nil
@@ -232,6 +235,17 @@ func (t *fakeTable) StopDaemon(role lvs.SyncRole) error {
 }
 
 func (t *fakeTable) Close() error { return nil }
+func (t *fakeTable) Keeps() bool  { return true }
+
+func (t *fakeTable) Begin() error {
+	t.calls = append(t.calls, "begin")
+	return nil
+}
+
+func (t *fakeTable) Commit() error {
+	t.calls = append(t.calls, "commit")
+	return t.commitErr
+}
 
 // fakeHosts are names and addresses, the names that addresses are listed by first.
 type fakeHosts []struct{ name, addr string }

@@ -9,12 +9,17 @@ import (
 
 // restore runs the lines of stdin, each a command line without the program's name (a word
 // "ipvsadm" is skipped). An error of the table is printed and the next line goes on; a line that
-// ipvsadm refuses itself ends the restore. The outcome is that of the last line.
+// ipvsadm refuses itself ends the restore. All lines up to there are one transaction. The outcome is that
+// of the last line.
 func (s *session) restore() outcome {
 	if s.restoring {
 		return s.failed(tryHelp(s.name)) // a line -R would read the lines after it
 	}
-	s.restoring = true
+	s.restoring, s.together = true, true
+	return s.finish(s.restoreLines())
+}
+
+func (s *session) restoreLines() outcome {
 	last := outcome{}
 	for line, err := range lines(s.env.Stdin) {
 		if err != nil {
@@ -61,7 +66,8 @@ func (s *session) saveScript(args []string) int {
 	return s.ipvsadm(words).status
 }
 
-// restoreScript plays ipvsadm-restore: stdin without its comment lines replaces the whole table.
+// restoreScript plays ipvsadm-restore: stdin without its comment lines replaces the whole table, in one
+// transaction.
 func (s *session) restoreScript() int {
 	rules, err := io.ReadAll(s.env.Stdin)
 	if err != nil {
@@ -74,7 +80,7 @@ func (s *session) restoreScript() int {
 			kept.Write(line)
 		}
 	}
-	s.name = "ipvsadm"
+	s.name, s.together = "ipvsadm", true
 	s.ipvsadm([]string{"-C"})
 	s.env.Stdin = &kept
 	return s.ipvsadm([]string{"-R"}).status

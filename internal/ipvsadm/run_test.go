@@ -19,6 +19,7 @@ func TestModes(t *testing.T) {
 	for _, row := range []struct {
 		command, stdin string
 		want           []Mode
+		keeps          bool
 	}{
 		{command: "ipvsadm", want: []Mode{Read}},
 		{command: "ipvsadm -Ln", want: []Mode{Read}},
@@ -35,6 +36,7 @@ func TestModes(t *testing.T) {
 		{command: "ipvsadm -R", stdin: "\n-Q\n"},
 		{command: "ipvsadm -R", stdin: rules, want: []Mode{Add}},
 		{command: "ipvsadm-restore", stdin: rules, want: []Mode{Change, Add}},
+		{command: "ipvsadm-restore", stdin: rules, want: []Mode{Change}, keeps: true},
 	} {
 		var opened []Mode
 		closed := 0
@@ -45,7 +47,7 @@ func TestModes(t *testing.T) {
 			Stderr: &bytes.Buffer{},
 			Open: func(mode Mode) (Table, error) {
 				opened = append(opened, mode)
-				return &closeCounter{newFake(), &closed}, nil
+				return &closeCounter{newFake(), &closed, row.keeps}, nil
 			},
 			Hosts: goldenHosts,
 			Ports: NewPorts("testdata/services"),
@@ -59,11 +61,44 @@ func TestModes(t *testing.T) {
 type closeCounter struct {
 	*fakeTable
 	closed *int
+	keeps  bool
 }
+
+func (c *closeCounter) Keeps() bool { return c.keeps }
 
 func (c *closeCounter) Close() error {
 	*c.closed++
 	return nil
+}
+
+// TestTransactions: the lines of a restore are one transaction up to the line that ends it, or to a listing;
+// single commands are none.
+func TestTransactions(t *testing.T) {
+	const add = "-A -t 192.0.2.1:80\n"
+	for _, row := range []struct {
+		command, stdin, want string
+		err                  error
+		status               int
+	}{
+		{command: "ipvsadm -A -t 192.0.2.1:80"},
+		{command: "ipvsadm -Ln", want: "list"},
+		{command: "ipvsadm -R", stdin: add + "-C\n", want: "begin commit"},
+		{command: "ipvsadm -R", stdin: add + "-D -t 192.0.2.2:80\n" + add, want: "begin commit", status: 255},
+		{command: "ipvsadm -R", stdin: add + "-Q\n" + add, want: "begin commit", status: 255},
+		{command: "ipvsadm -R", stdin: add + "-Sn\n-C\n", want: "begin commit list begin commit"},
+		{command: "ipvsadm -R", stdin: add, want: "begin commit", err: lvs.ErrMemory, status: 255},
+		{command: "ipvsadm-restore", stdin: add, want: "begin commit"},
+		{command: "ipvsadm-restore", stdin: "", want: "begin commit"},
+	} {
+		table := newFake()
+		table.commitErr = row.err
+		words := strings.Fields(row.command)
+		got := run(table, goldenHosts, row.stdin, words[0], words[1:]...)
+		if calls := strings.Join(table.calls, " "); calls != row.want || got.Status != row.status {
+			t.Errorf("%s < %q: calls %q, status %d (%s), want %q, %d", row.command, row.stdin, calls, got.Status,
+				got.Stderr, row.want, row.status)
+		}
+	}
 }
 
 // TestOpenFails checks the answers where there is no table.

@@ -25,7 +25,15 @@ type Table interface {
 	DestinationTable
 	ConnectionTable
 	DaemonTable
+	Transactions
 	Close() error
+}
+
+// Transactions make one change of many: nobody sees half of it.
+type Transactions interface {
+	Begin() error  // what follows is put in force by Commit, though it is answered at once
+	Commit() error // on an error nothing is changed
+	Keeps() bool   // false: it keeps nothing that is added, and is to be opened anew to Add
 }
 
 // ServiceTable holds virtual services.

@@ -35,8 +35,11 @@ type WRR struct {
 // The position goes back to Head, even when nothing changed. The pass under way goes on, unless no weight
 // reaches it any more, or none had been there; under a step above 1 it is aligned so that the last pass
 // asks for 1.
-func (w WRR) Changed(weights []int32) WRR {
-	w.Step, w.Maximum = WRRParameters(weights)
+func (w WRR) Changed(weights []int32) WRR { return w.Adjusted(WRRParameters(weights)) }
+
+// Adjusted is Changed for a list whose step and maximum are known.
+func (w WRR) Adjusted(step, maximum int32) WRR {
+	w.Step, w.Maximum = step, maximum
 	switch {
 	case w.Current > w.Maximum || w.Current == 0:
 		w.Current = w.Maximum

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* The counters that ipvsadm --stats prints, at the server; a service's are their sum (see
- * service_carried). */
+ * struct service, carried). */
 #pragma once
 
 #include "maps.h"

@@ -121,23 +121,40 @@ static __always_inline enum stage stage_of(__u8 scheduler)
 	}
 }
 
+/* service_of looks up the service in force that a packet is for. A service that is not found is looked
+ * for once more if the epoch has changed meanwhile: those of the old one are deleted then. */
+static __always_inline struct service *service_of(const struct packet *p)
+{
+	struct service_key key = {};
+	struct control *k = control();
+	struct service *service;
+
+	if (!k)
+		return NULL;
+	key.addr = p->destination;
+	key.port = p->dport;
+	key.protocol = p->protocol;
+	key.family = p->family;
+	key.epoch = READ(k->epoch);
+	service = bpf_map_lookup_elem(&services, &key);
+	if (service || READ(k->epoch) == key.epoch)
+		return service;
+	key.epoch = READ(k->epoch);
+	return bpf_map_lookup_elem(&services, &key);
+}
+
 /* A packet without a connection: a service's first packet, or none of ours. */
 SEC("xdp.frags")
 int new_conn(struct xdp_md *ctx)
 {
 	struct scratch *s = scratch();
-	struct service_key key = {};
 	struct service *service;
 	struct packet *p;
 
 	if (!s)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	p = &s->packet;
-	key.addr = p->destination;
-	key.port = p->dport;
-	key.protocol = p->protocol;
-	key.family = p->family;
-	service = bpf_map_lookup_elem(&services, &key);
+	service = service_of(p);
 	if (!service)
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
 	if (!is_for_us(ctx, p))

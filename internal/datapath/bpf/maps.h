@@ -13,10 +13,12 @@ const volatile __u32 conn_capacity = 1024;  /* entries of conns that may be used
 const volatile __u32 bucket_mask = 511;     /* buckets - 1 */
 const volatile __u64 hash_seed = 0;         /* random, so that nobody can choose collisions */
 
+/* A transaction writes all services a second time, under the next epoch. */
+#define MAX_SERVICES 131072
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 2 * MAX_SERVICES);
 	__type(key, struct service_key);
 	__type(value, struct service);
 } services SEC(".maps"); /* Go */
@@ -25,7 +27,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
+	__uint(max_entries, MAX_SERVICES);
 	__type(key, union addr);
 	__type(value, __u32);
 } virtuals SEC(".maps"); /* Go */
@@ -33,7 +35,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 262144);
+	__uint(max_entries, 524288);
 	__type(key, __u32);
 	__type(value, struct chunk);
 } blocks SEC(".maps"); /* Go; the cursor in a block's head: programs */
@@ -65,7 +67,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 65537);
+	__uint(max_entries, 2 * MAX_SERVICES + 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } dirty_groups SEC(".maps"); /* programs; Go sets all bits with a new list */
@@ -78,16 +80,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct stats);
 } dest_zero SEC(".maps"); /* Go */
-
-/* A service's counters are those of its servers, and this: what it keeps of deleted servers, less what
- * servers had counted before they came or before -Z. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 65537);
-	__type(key, __u32);
-	__type(value, struct stats);
-} service_carried SEC(".maps"); /* Go */
 
 /* What is longest unused gives way. ip_vs keeps so many of each service. */
 struct {

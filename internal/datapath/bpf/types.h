@@ -24,7 +24,15 @@ struct service_key {
 	__be16 port;
 	__u8 protocol;
 	__u8 family;
-	__u32 zero;
+	__u32 epoch; /* only those of control.epoch are in force */
+};
+
+struct stats {
+	__u64 conns;
+	__u64 in_packets;
+	__u64 out_packets;
+	__u64 in_bytes;
+	__u64 out_bytes;
 };
 
 enum scheduler {
@@ -49,12 +57,16 @@ enum scheduler {
 #define SERVICE_HASH_PORT 0x10    /* sh-port, mh-port */
 
 struct service {
-	__u32 id;    /* row of service_carried; 0 is nobody's */
+	__u32 id;    /* row of dirty_groups; 0 is nobody's */
 	__u32 block; /* first chunk of the list of servers in blocks */
 	__u32 flags; /* SERVICE_* */
 	__u8 scheduler;
 	__u8 pad[3];
 	__u32 created; /* order of creation, for listings */
+	__u32 pad2;
+	/* Its counters are those of its servers, and this: what it keeps of deleted servers, less what
+	 * servers had counted before they came or before -Z. Here, so that one write changes both. */
+	struct stats carried;
 };
 
 /* A block is one version of a service's list of servers: a head, the servers in list order (the
@@ -140,6 +152,21 @@ struct hop {
 	__u16 via;     /* whose MAC it is: the next hop's address, folded; 0: not known */
 };
 
+/* What a server becomes when its service is written with a new list, and not before: so a change of many
+ * servers takes effect with one write. Go alone; the programs see it when it was copied to its place. */
+struct dest_next {
+	__u32 block; /* of the service; 0: nothing is to come */
+	__u32 service;
+	__u32 weight;
+	__u32 last_weight;
+	__u32 upper;
+	__u32 lower;
+	__u32 tunnel;
+	__u8 forwarding;
+	__u8 zero; /* 1: its counters begin anew */
+	__u16 pad;
+};
+
 /* A real server of one service, or one that was deleted and still has connections: the trash, where
  * it is found again when it is added again. Go writes all of it but the hop, field by field in the
  * mapped memory. What every packet needs is in the first cache line. */
@@ -162,7 +189,8 @@ struct dest {
 	__u32 tunnel; /* type, flags << 8, port << 16 */
 	__u32 group;  /* of the service's list */
 	__u32 last_weight; /* that was not 0, since it was added: what mh's buckets go by */
-	__u32 pad[10];
+	struct dest_next next;
+	__u32 pad[2];
 };
 
 /* ActiveConn and InActConn in one word, so that a change of state moves both at once. */
@@ -220,14 +248,6 @@ struct replicas {
 	__u32 size;    /* servers in it, deleted ones too */
 	__u32 joined;  /* how many ever */
 	__u32 server[MAX_SERVERS];
-};
-
-struct stats {
-	__u64 conns;
-	__u64 in_packets;
-	__u64 out_packets;
-	__u64 in_bytes;
-	__u64 out_bytes;
 };
 
 /* A server's rates per second, << RATE_SHIFT. */
@@ -308,7 +328,7 @@ struct control {
 	__u32 overflow;        /* programs: clock, ms, when the table was last full; 0: never */
 	__u32 tcp[TCP_STATES]; /* seconds, by state */
 	__u32 next_chunk;      /* Go: where the search for free chunks goes on, command after command */
-	__u32 pad;
+	__u32 epoch;           /* Go: of the services in force; one store of it is a whole transaction */
 };
 
 /* Of the sweep; the timer alone. */
