@@ -20,10 +20,14 @@ func (t *Table) destination(slot uint32, counted directorStats) lvs.Destination 
 	conns := atomic.LoadUint64(&t.destConns.at(slot).Word)
 	stats := counted.minus(*t.destZero.at(slot)).public()
 	stats.Rate = t.destRates.at(slot).Average.rate()
+	kind, flags, port := tunnelOf(d.Tunnel)
 	return lvs.Destination{
-		Addr:        addrPort(d.Addr, d.Port, d.Family),
+		Addr:        addrPort(d.Addr, d.Port, d.RipFamily),
 		Forwarding:  lvs.Forwarding(d.Forwarding),
 		Weight:      int32(d.Weight),
+		TunnelType:  kind,
+		TunnelPort:  port,
+		TunnelFlags: flags,
 		ActiveConns: uint32(conns),
 		InactConns:  uint32(conns >> 32),
 		Stats:       stats,
@@ -53,10 +57,7 @@ func checkAddress(a netip.Addr) error {
 
 // checkSupported refuses what the programs cannot do yet.
 func checkSupported(d lvs.Destination) error {
-	switch {
-	case d.Forwarding == lvs.Tunnel:
-		return &lvs.UnsupportedError{What: "tunnelling (-i)"}
-	case d.Upper != 0 || d.Lower != 0:
+	if d.Upper != 0 || d.Lower != 0 {
 		return &lvs.UnsupportedError{What: "connection thresholds (-x, -y)"}
 	}
 	return nil
@@ -123,6 +124,7 @@ func (t *Table) AddDestination(k lvs.ServiceKey, d lvs.Destination) error {
 	if len(list) >= maxServers {
 		return lvs.ErrMemory
 	}
+	row.Source = t.sourceFor(row)
 	slot, err := t.place(row)
 	if err != nil {
 		return err
@@ -145,6 +147,7 @@ func newDest(key directorServiceKey, s directorService, d lvs.Destination) direc
 		Vaddr: key.Addr, Vport: key.Port, Protocol: key.Protocol, Family: key.Family,
 		Forwarding: uint8(d.Forwarding), Flags: destUsed | destAvailable,
 		Service: s.Id, Weight: uint32(d.Weight),
+		Tunnel: tunnelWord(d), RipFamily: uint8(lvs.FamilyOf(d.Addr.Addr())),
 	}
 }
 
@@ -178,9 +181,11 @@ func (t *Table) place(d directorDest) (uint32, error) {
 func (t *Table) write(slot uint32, d directorDest) {
 	row := t.dests.at(slot)
 	row.Forwarding, row.Weight, row.Service, row.Flags = d.Forwarding, d.Weight, d.Service, d.Flags
+	row.setTunnel(d.Tunnel, d.Source)
 }
 
-// EditDestination changes forwarding and weight. Connections keep the way that they began with.
+// EditDestination changes forwarding, tunnel and weight. Connections keep the way that they began with; those
+// in a tunnel follow its options.
 func (t *Table) EditDestination(k lvs.ServiceKey, to lvs.Destination) error {
 	key, s, err := t.findForServer(k)
 	if err != nil {
@@ -197,10 +202,12 @@ func (t *Table) EditDestination(k lvs.ServiceKey, to lvs.Destination) error {
 		return err
 	}
 	d := t.dests.at(slot)
-	forwarding, weight := d.Forwarding, d.Weight
+	forwarding, weight, tunnel, source := d.Forwarding, d.Weight, d.Tunnel, d.Source
 	d.Forwarding, d.Weight = uint8(to.Forwarding), uint32(to.Weight)
+	d.setTunnel(tunnelWord(to), t.sourceFor(*d))
 	if err := t.swapList(key, s, slotsOf(t.list(s.Block)), false); err != nil {
 		d.Forwarding, d.Weight = forwarding, weight
+		d.setTunnel(tunnel, source)
 		return err
 	}
 	return nil

@@ -92,9 +92,14 @@ type directorDest struct {
 	Removed    uint32
 	Upper      uint32
 	Lower      uint32
-	Tunnel     uint32
 	Group      uint32
-	Pad        [11]uint32
+	Pad        [12]uint32
+	Source     directorAddr
+	Tunnel     uint32
+	PathMtu    uint32
+	PathLooked uint32
+	RipFamily  uint8
+	Pad2       [35]uint8
 }
 
 type directorDestConns struct {
@@ -165,21 +170,31 @@ const (
 	directorOutcomeOUTCOME_FORWARD_ICMP         directorOutcome = 9
 	directorOutcomeOUTCOME_FORWARD_FRAGMENT     directorOutcome = 10
 	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 11
-	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 12
-	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 13
-	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 14
-	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 15
-	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 16
-	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 17
-	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 18
-	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 19
-	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 20
-	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 21
-	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 22
-	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 23
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 24
-	directorOutcomeOUTCOMES                     directorOutcome = 25
+	directorOutcomeOUTCOME_FORWARD_TUNNEL       directorOutcome = 12
+	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 13
+	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 14
+	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 15
+	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 16
+	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 17
+	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 18
+	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 19
+	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 20
+	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 21
+	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 22
+	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 23
+	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 24
+	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 25
+	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 26
+	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 27
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 28
+	directorOutcomeOUTCOMES                     directorOutcome = 29
 )
+
+type directorPath struct {
+	_     structs.HostLayout
+	Mtu   uint32
+	Noted uint32
+}
 
 type directorPool struct {
 	_     structs.HostLayout
@@ -242,6 +257,10 @@ type directorScratch struct {
 	Mtu      uint32
 	Fragment uint32
 	Ask      directorNeighbourKey
+	Outcome  uint32
+	Type     uint8
+	Code     uint8
+	_        [2]byte
 }
 
 type directorService struct {
@@ -270,6 +289,11 @@ type directorStats struct {
 	OutPackets uint64
 	InBytes    uint64
 	OutBytes   uint64
+}
+
+type directorSumChunk struct {
+	_    structs.HostLayout
+	Byte [256]uint8
 }
 
 type directorSweep struct {
@@ -315,11 +339,13 @@ const (
 	directorMapIngressMacs       = "ingress_macs"
 	directorMapNeighbours        = "neighbours"
 	directorMapOutcomes          = "outcomes"
+	directorMapPaths             = "paths"
 	directorMapPool              = "pool"
 	directorMapScratches         = "scratches"
 	directorMapServiceCarried    = "service_carried"
 	directorMapServices          = "services"
 	directorMapStages            = "stages"
+	directorMapSumChunks         = "sum_chunks"
 	directorMapSweeps            = "sweeps"
 	directorMapTimers            = "timers"
 	directorMapVirtuals          = "virtuals"
@@ -335,6 +361,8 @@ const (
 	directorProgSchedTable       = "sched_table"
 	directorProgSchedWalk        = "sched_walk"
 	directorProgStartTimer       = "start_timer"
+	directorProgTunnel           = "tunnel"
+	directorProgTunnelError      = "tunnel_error"
 	directorProgTurnTimer        = "turn_timer"
 	directorVarBucketMask        = "bucket_mask"
 	directorVarConnCapacity      = "conn_capacity"
@@ -399,6 +427,8 @@ type directorProgramSpecs struct {
 	SchedTable       *ebpf.ProgramSpec `ebpf:"sched_table"`
 	SchedWalk        *ebpf.ProgramSpec `ebpf:"sched_walk"`
 	StartTimer       *ebpf.ProgramSpec `ebpf:"start_timer"`
+	Tunnel           *ebpf.ProgramSpec `ebpf:"tunnel"`
+	TunnelError      *ebpf.ProgramSpec `ebpf:"tunnel_error"`
 	TurnTimer        *ebpf.ProgramSpec `ebpf:"turn_timer"`
 }
 
@@ -422,11 +452,13 @@ type directorMapSpecs struct {
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
 	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
+	Paths          *ebpf.MapSpec `ebpf:"paths"`
 	Pool           *ebpf.MapSpec `ebpf:"pool"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	ServiceCarried *ebpf.MapSpec `ebpf:"service_carried"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Stages         *ebpf.MapSpec `ebpf:"stages"`
+	SumChunks      *ebpf.MapSpec `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
 	Timers         *ebpf.MapSpec `ebpf:"timers"`
 	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
@@ -481,11 +513,13 @@ type directorMaps struct {
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
 	Outcomes       *ebpf.Map `ebpf:"outcomes"`
+	Paths          *ebpf.Map `ebpf:"paths"`
 	Pool           *ebpf.Map `ebpf:"pool"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	ServiceCarried *ebpf.Map `ebpf:"service_carried"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Stages         *ebpf.Map `ebpf:"stages"`
+	SumChunks      *ebpf.Map `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.Map `ebpf:"sweeps"`
 	Timers         *ebpf.Map `ebpf:"timers"`
 	Virtuals       *ebpf.Map `ebpf:"virtuals"`
@@ -509,11 +543,13 @@ func (m *directorMaps) Close() error {
 		m.IngressMacs,
 		m.Neighbours,
 		m.Outcomes,
+		m.Paths,
 		m.Pool,
 		m.Scratches,
 		m.ServiceCarried,
 		m.Services,
 		m.Stages,
+		m.SumChunks,
 		m.Sweeps,
 		m.Timers,
 		m.Virtuals,
@@ -549,6 +585,8 @@ type directorPrograms struct {
 	SchedTable       *ebpf.Program `ebpf:"sched_table"`
 	SchedWalk        *ebpf.Program `ebpf:"sched_walk"`
 	StartTimer       *ebpf.Program `ebpf:"start_timer"`
+	Tunnel           *ebpf.Program `ebpf:"tunnel"`
+	TunnelError      *ebpf.Program `ebpf:"tunnel_error"`
 	TurnTimer        *ebpf.Program `ebpf:"turn_timer"`
 }
 
@@ -566,6 +604,8 @@ func (p *directorPrograms) Close() error {
 		p.SchedTable,
 		p.SchedWalk,
 		p.StartTimer,
+		p.Tunnel,
+		p.TunnelError,
 		p.TurnTimer,
 	)
 }

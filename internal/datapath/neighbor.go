@@ -184,3 +184,14 @@ func ownedByHost(addr netip.Addr) bool {
 	routes, err := netlink.RouteGet(addr.AsSlice())
 	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
+
+// sourceTowards gives the address that the kernel prefers for sending to another; the zero Addr when there
+// is no route or no address.
+func sourceTowards(addr netip.Addr) netip.Addr {
+	routes, err := netlink.RouteGet(addr.AsSlice())
+	if err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_UNICAST {
+		return netip.Addr{}
+	}
+	source, _ := netip.AddrFromSlice(routes[0].Src)
+	return source.Unmap()
+}

@@ -64,7 +64,7 @@ func sizedSpec(connections uint32) (*ebpf.CollectionSpec, error) {
 func stagePrograms(p *directorPrograms) []*ebpf.Program {
 	return []*ebpf.Program{
 		p.NewConn, p.SchedWalk, p.SchedLeast, p.SchedTable, p.ConnectServer, p.ForwardStateless,
-		p.AnswerError, p.AskNeighbour, p.Icmp, p.Fragment,
+		p.AnswerError, p.AskNeighbour, p.Icmp, p.Fragment, p.Tunnel, p.TunnelError,
 	}
 }
 

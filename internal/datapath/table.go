@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -43,6 +44,7 @@ var _ ipvsadm.Table = (*Table)(nil)
 // hostNetwork is what of the machine's network the table has to do with.
 type hostNetwork interface {
 	isLocal(server directorDest) bool
+	source(server directorDest) netip.Addr
 	keep(server directorDest) error
 	forget(server directorDest, others func() []directorDest) error
 }
@@ -144,6 +146,7 @@ func (t *Table) takeStock() error {
 	if err := t.repair(listed, vips); err != nil {
 		return err
 	}
+	t.refreshSources()
 	chunks.next = t.control.at(0).NextChunk
 	t.chunks, t.slots = chunks, slots
 	return nil
@@ -162,5 +165,6 @@ func monotonicSeconds() uint32 {
 type noNetwork struct{}
 
 func (noNetwork) isLocal(directorDest) bool                        { return false }
+func (noNetwork) source(directorDest) netip.Addr                   { return netip.Addr{} }
 func (noNetwork) keep(directorDest) error                          { return nil }
 func (noNetwork) forget(directorDest, func() []directorDest) error { return nil }
