@@ -5,9 +5,11 @@ package datapath
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +59,8 @@ func TestRecordTunnels(t *testing.T) {
 			w.step(step.name, step.in.port, step.in.bytes)
 		}
 		w.errors(p)
+		p.narrow(t)
+		w.sizes(p, narrowMTU)
 	}
 	must(t, os.WriteFile(os.Getenv("TUNNEL_RECORDING"), w.text.Bytes(), 0o644))
 }
@@ -66,7 +70,8 @@ func (w *wire) errors(p tunnelPool) {
 	for _, protocol := range protocols {
 		request := p.inner.request(protocol, p.port)
 		request.from = netip.AddrPortFrom(p.inner.client, 9000)
-		for kind, e := range p.inner.errors() {
+		for _, kind := range slices.Sorted(maps.Keys(p.inner.errors())) {
+			e := p.inner.errors()[kind]
 			w.step(protocol.String()+" connection", frontName, request.frame(w.t))
 			e.source, e.destination, e.hops = routerMAC, frontMAC, 50
 			e.from, e.to = p.inner.router, p.inner.vip
@@ -98,12 +103,17 @@ func (w *wire) errors(p tunnelPool) {
 			}
 		}
 	}
-	for _, beyond := range []int{0, 1} {
+	w.sizes(p, 1400)
+}
+
+// sizes records packets about as large as fit.
+func (w *wire) sizes(p tunnelPool, mtu int) {
+	for _, beyond := range []int{-700, 0, 1} {
 		request := p.inner.request(lvs.TCP, p.port)
 		request.from = netip.AddrPortFrom(p.inner.client, 9002)
 		request.payload = nil
-		request.payload = pattern(1400 - p.overhead() + beyond - len(request.packet(w.t)))
-		w.step(fmt.Sprintf("%d beyond the path MTU", beyond), frontName, request.frame(w.t))
+		request.payload = pattern(mtu - p.overhead() + beyond - len(request.packet(w.t)))
+		w.step(fmt.Sprintf("%d beyond the path MTU of %d", beyond, mtu), frontName, request.frame(w.t))
 	}
 }
 

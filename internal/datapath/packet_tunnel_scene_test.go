@@ -3,9 +3,12 @@ package datapath
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 
 	"drover/internal/lvs"
 )
@@ -156,8 +159,6 @@ func (p tunnelPool) tunnelRequests(t testing.TB) []tunnelStep {
 // overhead is what the tunnel adds to a packet, in bytes.
 func (p tunnelPool) overhead() int {
 	switch {
-	case strings.HasPrefix(p.name, "gue-remcsum"):
-		return p.outer.header + 8 + 4 + 8 // ip_vs keeps room for the option, though it sends none here
 	case strings.HasPrefix(p.name, "gue"):
 		return p.outer.header + 8 + 4
 	case strings.HasPrefix(p.name, "gre-csum"):
@@ -166,4 +167,17 @@ func (p tunnelPool) overhead() int {
 		return p.outer.header + 4
 	}
 	return p.outer.header
+}
+
+// narrowMTU is such that no packet of IPv6 fits in a tunnel over IPv6 that must.
+const narrowMTU = 1290
+
+// narrow gives the route to the pool's server that MTU.
+func (p tunnelPool) narrow(t *testing.T) {
+	t.Helper()
+	server := p.server.Addr.Addr()
+	check(t, netlink.RouteReplace(&netlink.Route{
+		LinkIndex: device(t, backName).Attrs().Index, MTU: narrowMTU, Scope: netlink.SCOPE_LINK,
+		Dst: &net.IPNet{IP: server.AsSlice(), Mask: net.CIDRMask(server.BitLen(), server.BitLen())},
+	}))
 }

@@ -41,10 +41,8 @@ struct icmp_error {
 #define ECN_ECT0 2
 #define ECN_CE 3
 
-/* GUE version 0 (draft-ietf-intarea-gue-09): bytes of the header without options, and of the private
- * option for remote checksum offload. */
+/* GUE version 0 (draft-ietf-intarea-gue-09): bytes of the header without options. */
 #define GUE_HEADER 4
-#define GUE_REMOTE_CHECKSUM 8
 
 /* GRE (RFC 2784): bytes of the header, and of the checksum with what is reserved beside it. */
 #define GRE_HEADER 4

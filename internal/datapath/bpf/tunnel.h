@@ -35,6 +35,18 @@ struct inner {
 	bool dont_fragment;
 };
 
+static __always_inline bool has_checksum(__u32 tunnel)
+{
+	switch (TUNNEL_TYPE(tunnel)) {
+	case TUNNEL_GUE: /* ip_vs makes UDP's for remote checksum offload too */
+		return TUNNEL_FLAGS(tunnel) & (TUNNEL_FLAG_CHECKSUM | TUNNEL_FLAG_REMOTE_CHECKSUM);
+	case TUNNEL_GRE:
+		return TUNNEL_FLAGS(tunnel) & TUNNEL_FLAG_CHECKSUM;
+	default:
+		return false;
+	}
+}
+
 static __always_inline bool look_inside(struct xdp_md *ctx, const struct scratch *s, __u32 tunnel,
 					struct inner *in)
 {
@@ -42,7 +54,7 @@ static __always_inline bool look_inside(struct xdp_md *ctx, const struct scratch
 	void *end = (void *)(long)ctx->data_end;
 	__s64 sum = 0;
 
-	if (TUNNEL_TYPE(tunnel) != TUNNEL_IPIP && TUNNEL_FLAGS(tunnel) & TUNNEL_FLAG_CHECKSUM)
+	if (has_checksum(tunnel))
 		sum = sum_packet(ctx, s);
 	if (sum < 0)
 		return false;
@@ -196,8 +208,7 @@ static __always_inline bool encapsulate(struct xdp_md *ctx, const struct dest *d
 }
 
 /* room gives the largest packet that may go into the tunnel; 0xffff when no MTU is known. */
-static __always_inline __u32 room(struct dest *d, __u32 tunnel, __u64 hop, __u32 mtu, __u32 size,
-				  __u32 now)
+static __always_inline __u32 room(struct dest *d, __u64 hop, __u32 mtu, __u32 size, __u32 now)
 {
 	__u32 path = path_mtu(d, now);
 	struct device *device;
@@ -210,10 +221,6 @@ static __always_inline __u32 room(struct dest *d, __u32 tunnel, __u64 hop, __u32
 		mtu = 0xffff;
 	if (path && path < mtu)
 		mtu = path;
-	/* ip_vs keeps room for the option that it would send. */
-	if (TUNNEL_TYPE(tunnel) == TUNNEL_GUE &&
-	    TUNNEL_FLAGS(tunnel) & TUNNEL_FLAG_REMOTE_CHECKSUM)
-		size += GUE_REMOTE_CHECKSUM;
 	return mtu > size ? mtu - size : 0;
 }
 
@@ -262,7 +269,7 @@ static __always_inline int send_in_tunnel(struct xdp_md *ctx, struct scratch *s)
 	tunnel = READ(d->tunnel);
 	in.size = shim_size(tunnel);
 	in.size += d->rip_family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	mtu = room(d, tunnel, hop, mtu, in.size, now);
+	mtu = room(d, hop, mtu, in.size, now);
 	if (p->length > mtu && !may_be_joined(p, hop))
 		return too_large(ctx, p, s->outcome, mtu);
 	if (!decrement(ctx, p) || !look_inside(ctx, s, tunnel, &in) ||

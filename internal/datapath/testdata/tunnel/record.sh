@@ -1,5 +1,5 @@
 #!/bin/sh
-# record.sh VM FILE: record in FILE what the ip_vs of a virtual machine does with the frames of the tunnel
+# record.sh VM FILE: record in FILE (gzip) what the ip_vs of a virtual machine does with the frames of the tunnel
 # tests. VM is the script that boots it (DROVER_KERNEL_VM in test/kernel/run.sh). Run it in this folder.
 set -eu
 vm=$1 file=$2
@@ -17,4 +17,4 @@ mkdir -p /tmp/bpf
 TUNNEL_RECORDING=/host/recording exec /tmp/record.test -test.run 'TestRecordTunnels$' -test.v -test.timeout 500s
 GUEST
 "$vm" --share "$share" --with "$(command -v ethtool)" --timeout 550 "$share/guest.sh"
-mv "$share/recording" "$file"
+gzip -9n -c "$share/recording" >"$file"
