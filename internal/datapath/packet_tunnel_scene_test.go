@@ -169,15 +169,16 @@ func (p tunnelPool) overhead() int {
 	return p.outer.header
 }
 
-// narrowMTU is such that no packet of IPv6 fits in a tunnel over IPv6 that must.
+// narrowMTU is such that 1280 bytes, which every path of IPv6 must carry, do not fit in a tunnel.
 const narrowMTU = 1290
 
-// narrow gives the route to the pool's server that MTU.
+// narrow gives the route to the pool's server that MTU. It is locked: what is only set does not hold for
+// packets that are forwarded (net.ipv4.ip_forward_use_pmtu), and so not for bpf_fib_lookup.
 func (p tunnelPool) narrow(t *testing.T) {
 	t.Helper()
 	server := p.server.Addr.Addr()
 	check(t, netlink.RouteReplace(&netlink.Route{
-		LinkIndex: device(t, backName).Attrs().Index, MTU: narrowMTU, Scope: netlink.SCOPE_LINK,
+		LinkIndex: device(t, backName).Attrs().Index, MTU: narrowMTU, MTULock: true, Scope: netlink.SCOPE_LINK,
 		Dst: &net.IPNet{IP: server.AsSlice(), Mask: net.CIDRMask(server.BitLen(), server.BitLen())},
 	}))
 }

@@ -88,6 +88,12 @@ func tunnelDifference(p tunnelPool, step tunnelStep) (does string, differs bool)
 	// ip_vs notes no path MTU that it does not relay.
 	case name == "1 beyond the path MTU of 1400":
 		return "answered", true
+	// ip_vs sends nothing at all into a tunnel over IPv6 that 1280 bytes do not fit in.
+	case p.outer.name == "IPv6" && strings.HasSuffix(name, "MTU of 1290"):
+		if strings.HasPrefix(name, "1 ") {
+			return "answered", true
+		}
+		return "sent", true
 	}
 	return "", false
 }
@@ -134,7 +140,7 @@ func (r *rig) tunnelStep(t *testing.T, p tunnelPool, step tunnelStep) {
 	}
 	if len(step.out) == 0 {
 		if verdict == xdpRedirect {
-			t.Errorf("%s: sent, but ip_vs sent nothing:\n%s", step.name, hex.Dump(out))
+			t.Errorf("%s: sent, but ip_vs sent nothing:\n%x", step.name, out)
 		}
 		return
 	}
@@ -226,7 +232,7 @@ func sameError(t *testing.T, name string, want, got []byte) {
 		t.Errorf("%s: error (-ip_vs +drover):\n%s", name, diff)
 	}
 	if len(want) < len(got) {
-		t.Fatalf("%s: %d bytes quoted, more than ip_vs does", name, len(got))
+		t.Fatalf("%s: %d bytes, more than ip_vs sends", name, len(got))
 	}
 	sameBytes(t, name+": quote", quoteIn(want[:len(got)]), quoteIn(got))
 }

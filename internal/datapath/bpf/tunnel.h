@@ -8,7 +8,6 @@
 #include "protocol.h"
 #include "sum.h"
 
-#define SMALLEST_MTU6 1280 /* RFC 8200, Section 5 */
 #define TUNNEL_PORTS 0xc000 /* GUE's source ports: the dynamic ones (RFC 6335, Section 6) */
 
 /* shim_size gives the bytes between the outer IP header and the packet. */
@@ -233,13 +232,12 @@ static __always_inline bool may_be_joined(const struct packet *p, __u64 hop)
 	return d && d->flags & DEVICE_GENERIC && p->length > READ(d->mtu);
 }
 
-/* too_large ends a packet that does not fit. ICMP errors and later fragments are not answered. */
+/* too_large ends a packet that does not fit. ICMP errors and later fragments are not answered. IPv6 is told
+ * of less than 1280 too, as by ip_vs: there is nothing else to tell. */
 static __always_inline int too_large(struct xdp_md *ctx, const struct packet *p, __u32 outcome,
 				     __u32 mtu)
 {
-	__u32 least = p->family == FAMILY_V4 ? SMALLEST_MTU : SMALLEST_MTU6;
-
-	if (mtu < least || outcome == OUTCOME_FORWARD_ICMP || outcome == OUTCOME_FORWARD_FRAGMENT)
+	if (mtu < SMALLEST_MTU || outcome == OUTCOME_FORWARD_ICMP || outcome == OUTCOME_FORWARD_FRAGMENT)
 		return finish(OUTCOME_DROP_TUNNEL_MTU, XDP_DROP);
 	return answer(ctx, p, &p->destination, ANSWER_TOO_BIG, mtu);
 }
