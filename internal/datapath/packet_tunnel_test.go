@@ -262,3 +262,19 @@ func errorWords(frame []byte) []string {
 		hex.EncodeToString(icmp[4:8]),
 	}
 }
+
+// tunnelCorpus has the recorded frames that are not too large to be mutated: of each pool what clients send,
+// and errors from outside and about the tunnel.
+func tunnelCorpus(t *testing.T) [][]byte {
+	t.Helper()
+	var all [][]byte
+	recorded := recordedTunnels(t)
+	for _, p := range tunnelPools() {
+		for _, step := range recorded[p.name] {
+			if len(step.in.bytes) < mutatedLength/2 && !strings.Contains(step.name, "connection") {
+				all = append(all, step.in.bytes)
+			}
+		}
+	}
+	return all
+}

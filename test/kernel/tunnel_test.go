@@ -1,0 +1,98 @@
+//go:build kernel61
+
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"drover/internal/lab"
+)
+
+// tunnels are ipvsadm's ways to tunnel. The servers take them off with the kernel's own devices.
+var tunnels = []struct{ name, how, info string }{
+	{"IPIP", "-i", "ipip"},
+	{"GUE", "-i --tun-type gue --tun-port 6080 --tun-nocsum", "gue:6080:-c"},
+	{"GUE with checksum", "-i --tun-type gue --tun-port 6080 --tun-csum", "gue:6080:+c"},
+	{"GUE with remote checksum", "-i --tun-type gue --tun-port 6080 --tun-remcsum", "gue:6080:r+c"},
+	{"GRE", "-i --tun-type gre --tun-nocsum", "gre:-c"},
+	{"GRE with checksum", "-i --tun-type gre --tun-csum", "gre:+c"},
+}
+
+// TestTunnels sends real HTTP to servers of both families, each for VIPs of both families.
+func TestTunnels(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	for _, module := range []string{"ipip", "sit", "ip6_tunnel", "ip_gre", "ip6_gre", "fou", "fou6"} {
+		if output, err := exec.Command("modprobe", module).CombinedOutput(); err != nil {
+			t.Fatalf("modprobe %s: %v: %s", module, err, output)
+		}
+	}
+	cluster := labUp(ctx, t, lab.DR)
+	for _, port := range cluster.Topology.Ports {
+		if strings.HasPrefix(port.Node, "rs") {
+			takeTunnelsOff(ctx, t, cluster, port.Node, port.Addrs)
+		}
+	}
+	for _, row := range tunnels {
+		for _, vip := range cluster.Topology.VIPs {
+			for _, over6 := range []bool{false, true} {
+				name := fmt.Sprintf("%s from %s, over IPv6: %t", row.name, vip, over6)
+				t.Run(name, func(t *testing.T) {
+					tunnel(ctx, t, cluster, vip, over6, strings.Fields(row.how))
+					checkAnswers(t, ask(ctx, t, cluster, vip))
+					listing := run(ctx, t, cluster, lab.Director, "ipvsadm", "-L", "-n", "--tun-info")
+					if n := strings.Count(listing, " "+row.info+" "); n != len(lab.Servers) {
+						t.Errorf("%d destinations are listed as %s:\n%s", n, row.info, listing)
+					}
+				})
+			}
+		}
+	}
+}
+
+// takeTunnelsOff sets up the devices of Linux that take the tunnels of both families off.
+func takeTunnelsOff(ctx context.Context, t *testing.T, cluster *lab.Lab, node string, addrs []netip.Prefix) {
+	t.Helper()
+	lines := []string{
+		"ip link set tunl0 up", "ip link set sit0 up", "ip link set ip6tnl0 up",
+		"ip fou add port 6080 gue", "ip -6 fou add port 6080 gue",
+	}
+	devices := []string{"tunl0", "sit0", "ip6tnl0"}
+	for _, prefix := range addrs {
+		device, kind := "g4", "gre"
+		if prefix.Addr().Is6() {
+			device, kind = "g6", "ip6gre"
+		}
+		lines = append(lines, fmt.Sprintf("ip link add %s type %s local %s", device, kind, prefix.Addr()), "ip link set "+device+" up")
+		devices = append(devices, device)
+	}
+	for _, device := range append(devices, "all") {
+		lines = append(lines, fmt.Sprintf("echo 0 >/proc/sys/net/ipv4/conf/%s/rp_filter", device))
+	}
+	run(ctx, t, cluster, node, "sh", "-ec", strings.Join(lines, "\n"))
+}
+
+// tunnel makes the only service, at the VIP with the lab's servers, by their addresses of one family.
+func tunnel(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr, over6 bool, how []string) {
+	t.Helper()
+	service := netip.AddrPortFrom(vip, 80).String()
+	run(ctx, t, cluster, lab.Director, "ipvsadm", "-C")
+	run(ctx, t, cluster, lab.Director, "ipvsadm", "-A", "-t", service, "-s", "rr")
+	for _, port := range cluster.Topology.Ports {
+		if !strings.HasPrefix(port.Node, "rs") {
+			continue
+		}
+		for _, prefix := range port.Addrs {
+			if prefix.Addr().Is6() == over6 {
+				server := netip.AddrPortFrom(prefix.Addr(), 80).String()
+				run(ctx, t, cluster, lab.Director, append([]string{"ipvsadm", "-a", "-t", service, "-r", server}, how...)...)
+			}
+		}
+	}
+}
