@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -130,6 +131,11 @@ func TestTunnelPathTooNarrow(t *testing.T) {
 // TestTunnelErrorThatPasses: what is not about a tunnel of ours is the host's.
 func TestTunnelErrorThatPasses(t *testing.T) {
 	r := newTunnelScene(t)
+	others := map[string]byte{}
+	for _, p := range tunnelPools() {
+		r.receive(r.front, p.inner.request(lvs.TCP, p.port).frame(t))
+		others[p.outer.name] = p.host
+	}
 	r.eachTunnel(t, func(t *testing.T, p tunnelPool) {
 		_, sent := r.receive(r.front, p.inner.request(lvs.TCP, p.port).frame(t))
 		destination := map[string]int{"IPv4": 14 + 19, "IPv6": 14 + 39}[p.outer.name]
@@ -154,6 +160,11 @@ func TestTunnelErrorThatPasses(t *testing.T) {
 		elsewhere := p.about(e, sent, 120)
 		elsewhere.destination = serverMAC(9)
 		r.passes("for another's MAC", r.back, elsewhere.frame(t))
+		if other := others[p.outer.name]; other != p.host {
+			r.counted(map[string]uint64{"drop tunnel_error": 1}, func() {
+				r.drops("another server's", r.back, p.about(e, changed(sent, destination, other), 120).frame(t))
+			})
+		}
 		r.counted(map[string]uint64{"drop tunnel_error": 1}, func() {
 			from := shim + p.overhead() - p.outer.header + map[string]int{"IPv4": 20, "IPv6": 40}[p.inner.name]
 			r.drops("another connection", r.back, p.about(e, changed(sent, from, 1, 1), 120).frame(t))
@@ -258,4 +269,43 @@ func TestTunnelJumbo(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTunnelWithoutEntry: when the table is full, connections go on in tunnels by hash.
+func TestTunnelWithoutEntry(t *testing.T) {
+	r := newTunnelScene(t)
+	r.plug(0)
+	r.eachTunnel(t, func(t *testing.T, p tunnelPool) {
+		for _, protocol := range protocols {
+			in := p.inner.request(protocol, p.port)
+			r.counted(map[string]uint64{"forward stateless": 1}, func() {
+				_, out := r.receive(r.front, in.frame(t))
+				in.hops--
+				sameBytes(t, "inside", in.packet(t), maskTunnel(t, out)[14+p.overhead():])
+			})
+		}
+	})
+}
+
+// TestTunnelSource: the source follows the director's addresses with the next command that changes something.
+func TestTunnelSource(t *testing.T) {
+	r := newTunnelScene(t)
+	p := tunnelPools()[0]
+	_, state, err := r.table.find(p.inner.service(lvs.TCP, p.port))
+	must(t, err)
+	d := r.table.dests.at(r.table.list(state.Block)[0].slot())
+	if want := mapped(p.outer.director()); d.Source != want {
+		t.Fatalf("source %v, want %v", d.Source, want)
+	}
+	other := netip.MustParseAddr("198.51.100.251")
+	addAddress(t, backName, other.String()+"/32")
+	check(t, netlink.RouteReplace(&netlink.Route{
+		LinkIndex: r.back, Scope: netlink.SCOPE_LINK, Src: other.AsSlice(),
+		Dst: &net.IPNet{IP: p.server.Addr.Addr().AsSlice(), Mask: net.CIDRMask(32, 32)},
+	}))
+	r.table.chunks = nil // as a command finds it
+	must(t, r.table.takeStock())
+	if d.Source != mapped(other) {
+		t.Errorf("source %v after the route changed, want %v", d.Source, other)
+	}
 }

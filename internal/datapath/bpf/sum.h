@@ -36,7 +36,10 @@ __noinline long sum_bytes(struct xdp_md *ctx, __u32 length)
 			__builtin_memset(chunk, 0, sizeof(*chunk));
 		else
 			n = SUM_CHUNK;
-		if (n < 1 || n > SUM_CHUNK || bpf_xdp_load_bytes(ctx, ETH_HLEN + at, chunk, n))
+		/* 1 to SUM_CHUNK, which the verifier of 6.1 does not see by itself. */
+		MERGE(n);
+		n = ((n - 1) & (SUM_CHUNK - 1)) + 1;
+		if (bpf_xdp_load_bytes(ctx, ETH_HLEN + at, chunk, n))
 			return -1;
 		sum = bpf_csum_diff(NULL, 0, (void *)chunk, sizeof(*chunk), sum);
 		at += SUM_CHUNK;

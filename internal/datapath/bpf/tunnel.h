@@ -257,7 +257,7 @@ static __always_inline int send_in_tunnel(struct xdp_md *ctx, struct scratch *s)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (p->hops <= 1)
 		return answer(ctx, p, &p->destination, ANSWER_TIME_EXCEEDED, 0);
-	if (!d->source.half[1])
+	if (!(d->source.half[0] | d->source.half[1]))
 		return finish(OUTCOME_DROP_NO_SOURCE, XDP_DROP);
 	r = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (r != HOP_FOUND) {
