@@ -6,7 +6,7 @@
 #include "maps.h"
 
 #define SUM_CHUNK 256
-#define SUM_CHUNKS 256 /* 64 KiB: the largest packet */
+#define SUM_CHUNKS 64 /* 16 KiB: more than the largest frame */
 
 struct sum_chunk {
 	__u8 byte[SUM_CHUNK];
@@ -26,24 +26,28 @@ __noinline long sum_bytes(struct xdp_md *ctx, __u32 length)
 	struct sum_chunk *chunk = bpf_map_lookup_elem(&sum_chunks, &zero);
 	__s64 sum = 0;
 	__u32 at = 0;
+	__u32 rest;
 
 	if (!chunk)
 		return -1;
-	for (int i = 0; i < SUM_CHUNKS && at < length; i++) {
-		__u32 n = length - at;
-
-		if (n < SUM_CHUNK)
-			__builtin_memset(chunk, 0, sizeof(*chunk));
-		else
-			n = SUM_CHUNK;
-		/* 1 to SUM_CHUNK, which the verifier of 6.1 does not see by itself. */
-		MERGE(n);
-		n = ((n - 1) & (SUM_CHUNK - 1)) + 1;
-		if (bpf_xdp_load_bytes(ctx, ETH_HLEN + at, chunk, n))
+	for (int i = 0; i < SUM_CHUNKS && length - at >= SUM_CHUNK; i++, at += SUM_CHUNK) {
+		if (bpf_xdp_load_bytes(ctx, ETH_HLEN + at, chunk, SUM_CHUNK))
 			return -1;
-		sum = bpf_csum_diff(NULL, 0, (void *)chunk, sizeof(*chunk), sum);
-		at += SUM_CHUNK;
+		sum = bpf_csum_diff(NULL, 0, (void *)chunk, SUM_CHUNK, sum);
 	}
+	rest = length - at;
+	MERGE(rest);
+	MERGE(at);
+	if (!rest)
+		return sum & 0xffffffff;
+	if (rest > SUM_CHUNK)
+		return -1;
+	__builtin_memset(chunk, 0, sizeof(*chunk));
+	/* 1 to SUM_CHUNK, which the verifier of 6.1 does not see by itself. */
+	rest = ((rest - 1) & (SUM_CHUNK - 1)) + 1;
+	if (bpf_xdp_load_bytes(ctx, ETH_HLEN + at, chunk, rest))
+		return -1;
+	sum = bpf_csum_diff(NULL, 0, (void *)chunk, SUM_CHUNK, sum);
 	return sum & 0xffffffff;
 }
 
