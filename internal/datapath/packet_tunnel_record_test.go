@@ -4,6 +4,7 @@ package datapath
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -19,7 +20,7 @@ import (
 	"drover/internal/lvs"
 )
 
-// TestRecordTunnels writes what ip_vs does with the frames of packet_tunnel_scene_test.go to the file that
+// TestRecordTunnels writes what ip_vs does with the frames of tunnelRequests and errors to the file that
 // TUNNEL_RECORDING names. testdata/tunnel/record.sh runs it in the virtual machine.
 func TestRecordTunnels(t *testing.T) {
 	enterNamespace(t)
@@ -63,6 +64,68 @@ func TestRecordTunnels(t *testing.T) {
 		w.sizes(p, narrowMTU)
 	}
 	must(t, os.WriteFile(os.Getenv("TUNNEL_RECORDING"), w.text.Bytes(), 0o644))
+}
+
+// tunnelRequests are the frames that a pool's client sends, each of a connection of its own.
+func (p tunnelPool) tunnelRequests(t testing.TB) []tunnelStep {
+	var all []tunnelStep
+	add := func(name string, frame []byte) {
+		all = append(all, tunnelStep{name: name, in: wireFrame{frontName, frame}})
+	}
+	for _, protocol := range protocols {
+		base := p.inner.request(protocol, p.port)
+		request := func() ipPacket {
+			s := base
+			s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
+			return s
+		}
+		for _, row := range shapes {
+			if row.name != "full MTU" {
+				add(protocol.String()+" "+row.name, row.shape(request()).frame(t))
+			}
+		}
+		for _, class := range []byte{0, 0x29, 0x2a, 0x2b, 0xff} {
+			add(fmt.Sprintf("%s class %#02x", protocol, class), withClass(request().frame(t), class))
+		}
+		for _, size := range []int{0, 1} { // of the inner packet, beyond what fits 1500
+			s := request()
+			s.payload = nil
+			s.payload = pattern(1500 - p.overhead() + size - len(s.packet(t)))
+			add(fmt.Sprintf("%s %d beyond the MTU", protocol, size), s.frame(t))
+			s.mayFragment = true
+			s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
+			if p.inner.name == "IPv4" {
+				add(fmt.Sprintf("%s %d beyond the MTU, may be fragmented", protocol, size), s.frame(t))
+			}
+		}
+	}
+	s := p.inner.request(lvs.UDP, p.port)
+	s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
+	s.noChecksum = true
+	if p.inner.name == "IPv4" {
+		add("UDP without checksum", s.frame(t))
+	}
+	s = p.inner.datagram(lvs.UDP, p.port)
+	s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
+	for i, frame := range s.fragments(t, cuts...) {
+		add(fmt.Sprintf("UDP fragment %d", i+1), frame)
+	}
+	return all
+}
+
+// withClass gives the frame another TOS or traffic class.
+func withClass(frame []byte, class byte) []byte {
+	frame = append([]byte(nil), frame...)
+	if frame[12] == 0x86 {
+		frame[14] = frame[14]&0xf0 | class>>4
+		frame[15] = frame[15]&0x0f | class<<4
+		return frame
+	}
+	frame[15] = class
+	ip := frame[14:34]
+	binary.BigEndian.PutUint16(ip[10:], 0)
+	binary.BigEndian.PutUint16(ip[10:], ^onesSum(ip))
+	return frame
 }
 
 // errors records what becomes of ICMP errors, from outside and about the tunnel's packets.

@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -70,21 +69,6 @@ func (f family) host(number byte) netip.Addr {
 // director is its address on back, the source of the outer header.
 func (f family) director() netip.Addr { return f.host(1) }
 
-// withClass gives the frame another TOS or traffic class.
-func withClass(frame []byte, class byte) []byte {
-	frame = append([]byte(nil), frame...)
-	if frame[12] == 0x86 {
-		frame[14] = frame[14]&0xf0 | class>>4
-		frame[15] = frame[15]&0x0f | class<<4
-		return frame
-	}
-	frame[15] = class
-	ip := frame[14:34]
-	binary.BigEndian.PutUint16(ip[10:], 0)
-	binary.BigEndian.PutUint16(ip[10:], ^onesSum(ip))
-	return frame
-}
-
 // onesSum is the Internet checksum's sum (RFC 1071), not complemented.
 func onesSum(data []byte) uint16 {
 	var sum uint32
@@ -107,53 +91,6 @@ type tunnelStep struct {
 type wireFrame struct {
 	port  string // front | back
 	bytes []byte
-}
-
-// tunnelRequests are the frames that a pool's client sends, each of a connection of its own.
-func (p tunnelPool) tunnelRequests(t testing.TB) []tunnelStep {
-	var all []tunnelStep
-	add := func(name string, frame []byte) {
-		all = append(all, tunnelStep{name: name, in: wireFrame{frontName, frame}})
-	}
-	for _, protocol := range protocols {
-		base := p.inner.request(protocol, p.port)
-		request := func() ipPacket {
-			s := base
-			s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
-			return s
-		}
-		for _, row := range shapes {
-			if row.name != "full MTU" {
-				add(protocol.String()+" "+row.name, row.shape(request()).frame(t))
-			}
-		}
-		for _, class := range []byte{0, 0x29, 0x2a, 0x2b, 0xff} {
-			add(fmt.Sprintf("%s class %#02x", protocol, class), withClass(request().frame(t), class))
-		}
-		for _, size := range []int{0, 1} { // of the inner packet, beyond what fits 1500
-			s := request()
-			s.payload = nil
-			s.payload = pattern(1500 - p.overhead() + size - len(s.packet(t)))
-			add(fmt.Sprintf("%s %d beyond the MTU", protocol, size), s.frame(t))
-			s.mayFragment = true
-			s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
-			if p.inner.name == "IPv4" {
-				add(fmt.Sprintf("%s %d beyond the MTU, may be fragmented", protocol, size), s.frame(t))
-			}
-		}
-	}
-	s := p.inner.request(lvs.UDP, p.port)
-	s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
-	s.noChecksum = true
-	if p.inner.name == "IPv4" {
-		add("UDP without checksum", s.frame(t))
-	}
-	s = p.inner.datagram(lvs.UDP, p.port)
-	s.from = netip.AddrPortFrom(p.inner.client, uint16(10000+len(all)))
-	for i, frame := range s.fragments(t, cuts...) {
-		add(fmt.Sprintf("UDP fragment %d", i+1), frame)
-	}
-	return all
 }
 
 // overhead is what the tunnel adds to a packet, in bytes.

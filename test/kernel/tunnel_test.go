@@ -60,14 +60,17 @@ func TestTunnels(t *testing.T) {
 func takeTunnelsOff(ctx context.Context, t *testing.T, cluster *lab.Lab, node string, addrs []netip.Prefix) {
 	t.Helper()
 	lines := []string{
-		"ip link set tunl0 up", "ip link set sit0 up", "ip link set ip6tnl0 up",
+		"ip link set tunl0 up", "ip link set sit0 up",
 		"ip fou add port 6080 gue", "ip -6 fou add port 6080 gue",
 	}
-	devices := []string{"tunl0", "sit0", "ip6tnl0"}
+	devices := []string{"tunl0", "sit0"}
 	for _, prefix := range addrs {
 		device, kind := "g4", "gre"
 		if prefix.Addr().Is6() {
 			device, kind = "g6", "ip6gre"
+			// ip6tnl0 takes no IPv4 off.
+			lines = append(lines, fmt.Sprintf("ip link add t6 type ip6tnl mode any local %s remote ::", prefix.Addr()), "ip link set t6 up")
+			devices = append(devices, "t6")
 		}
 		lines = append(lines, fmt.Sprintf("ip link add %s type %s local %s", device, kind, prefix.Addr()), "ip link set "+device+" up")
 		devices = append(devices, device)
