@@ -34,12 +34,13 @@ func TestTunnels(t *testing.T) {
 		}
 	}
 	cluster := labUp(ctx, t, lab.DR)
-	for _, port := range cluster.Topology.Ports {
-		if strings.HasPrefix(port.Node, "rs") {
-			takeTunnelsOff(ctx, t, cluster, port.Node, port.Addrs)
-		}
-	}
+	eachServer(cluster, func(node string, addrs []netip.Prefix) { takeTunnelsOff(ctx, t, cluster, node, addrs) })
 	for _, row := range tunnels {
+		if strings.HasPrefix(row.name, "GRE") {
+			eachServer(cluster, func(node string, addrs []netip.Prefix) {
+				takeGREOff(ctx, t, cluster, node, addrs, strings.Contains(row.how, "--tun-csum"))
+			})
+		}
 		for _, vip := range cluster.Topology.VIPs {
 			for _, over6 := range []bool{false, true} {
 				name := fmt.Sprintf("%s from %s, over IPv6: %t", row.name, vip, over6)
@@ -65,20 +66,42 @@ func takeTunnelsOff(ctx context.Context, t *testing.T, cluster *lab.Lab, node st
 	}
 	devices := []string{"tunl0", "sit0"}
 	for _, prefix := range addrs {
-		device, kind := "g4", "gre"
-		if prefix.Addr().Is6() {
-			device, kind = "g6", "ip6gre"
-			// ip6tnl0 takes no IPv4 off.
+		if prefix.Addr().Is6() { // ip6tnl0 takes no IPv4 off
 			lines = append(lines, fmt.Sprintf("ip link add t6 type ip6tnl mode any local %s remote ::", prefix.Addr()), "ip link set t6 up")
 			devices = append(devices, "t6")
 		}
-		lines = append(lines, fmt.Sprintf("ip link add %s type %s local %s", device, kind, prefix.Addr()), "ip link set "+device+" up")
-		devices = append(devices, device)
 	}
 	for _, device := range append(devices, "all") {
 		lines = append(lines, fmt.Sprintf("echo 0 >/proc/sys/net/ipv4/conf/%s/rp_filter", device))
 	}
 	run(ctx, t, cluster, node, "sh", "-ec", strings.Join(lines, "\n"))
+}
+
+// takeGREOff sets up the devices for GRE: one takes packets with a checksum off, or those without.
+func takeGREOff(ctx context.Context, t *testing.T, cluster *lab.Lab, node string, addrs []netip.Prefix, checksum bool) {
+	t.Helper()
+	option := ""
+	if checksum {
+		option = " csum"
+	}
+	for _, prefix := range addrs {
+		device, kind := "g4", "gre"
+		if prefix.Addr().Is6() {
+			device, kind = "g6", "ip6gre"
+		}
+		run(ctx, t, cluster, node, "sh", "-ec", fmt.Sprintf("ip link del %[1]s 2>/dev/null || true\n"+
+			"ip link add %[1]s type %[2]s local %[3]s%[4]s\nip link set %[1]s up\n"+
+			"echo 0 >/proc/sys/net/ipv4/conf/%[1]s/rp_filter", device, kind, prefix.Addr(), option))
+	}
+}
+
+// eachServer runs f for every server of the lab.
+func eachServer(cluster *lab.Lab, f func(node string, addrs []netip.Prefix)) {
+	for _, port := range cluster.Topology.Ports {
+		if strings.HasPrefix(port.Node, "rs") {
+			f(port.Node, port.Addrs)
+		}
+	}
 }
 
 // tunnel makes the only service, at the VIP with the lab's servers, by their addresses of one family.
@@ -87,15 +110,12 @@ func tunnel(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr,
 	service := netip.AddrPortFrom(vip, 80).String()
 	run(ctx, t, cluster, lab.Director, "ipvsadm", "-C")
 	run(ctx, t, cluster, lab.Director, "ipvsadm", "-A", "-t", service, "-s", "rr")
-	for _, port := range cluster.Topology.Ports {
-		if !strings.HasPrefix(port.Node, "rs") {
-			continue
-		}
-		for _, prefix := range port.Addrs {
+	eachServer(cluster, func(_ string, addrs []netip.Prefix) {
+		for _, prefix := range addrs {
 			if prefix.Addr().Is6() == over6 {
 				server := netip.AddrPortFrom(prefix.Addr(), 80).String()
 				run(ctx, t, cluster, lab.Director, append([]string{"ipvsadm", "-a", "-t", service, "-r", server}, how...)...)
 			}
 		}
-	}
+	})
 }
