@@ -86,9 +86,9 @@ func (s *stagedService) maglev() *schedule.MaglevTable {
 	servers := make([]schedule.Server, 0, len(s.list))
 	for _, server := range s.list {
 		d := &server.dest
-		addr := addrPort(d.Addr, d.Port, d.Family)
+		addr := addrPort(d.Addr, d.Port, d.RipFamily)
 		servers = append(servers, schedule.Server{
-			Addr:       netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), // a tunnel's may be IPv4 behind IPv6
+			Addr:       addr,
 			LastWeight: int32(d.LastWeight),
 		})
 	}
@@ -107,6 +107,7 @@ func (t *Table) prepareServer(s *stagedService, server *stagedServer, position i
 			t.zeroDest(server)
 		}
 	case server.changed:
+		row.setSource(server.dest.Source) // before the tunnel itself
 		setNext(row, &server.dest, s.now.Block, server.zero)
 	}
 }

@@ -74,7 +74,7 @@ func (t *Table) connection(c *directorConn, now uint32) lvs.Connection {
 		Protocol:    lvs.Protocol(c.Protocol),
 		Client:      addrPort(c.Client, c.Cport, c.Family),
 		Virtual:     addrPort(c.Vaddr, c.Vport, c.Family),
-		Destination: addrPort(server.Addr, server.Port, c.Family),
+		Destination: addrPort(server.Addr, server.Port, server.RipFamily),
 		State:       lvs.State(c.State & stateMask),
 		Expires:     max(timeout-idle, 0),
 		Forwarding:  lvs.Forwarding(c.State >> stateForwardShift & stateForwardMask),

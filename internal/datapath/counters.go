@@ -38,7 +38,8 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_FORWARD_MASQ_OUT, Counter{Name: "masq_out", Verdict: verdictForward, Help: "a server's reply to the client by NAT"}},
 	{directorOutcomeOUTCOME_FORWARD_ICMP, Counter{Name: "icmp", Verdict: verdictForward, Help: "an ICMP error that followed its connection"}},
 	{directorOutcomeOUTCOME_FORWARD_FRAGMENT, Counter{Name: "fragment", Verdict: verdictForward, Help: "a later fragment that followed its first"}},
-	{directorOutcomeOUTCOME_FORWARD_STATELESS, Counter{Name: "stateless", Verdict: verdictForward, Help: "by direct routing without an entry: the table is full"}},
+	{directorOutcomeOUTCOME_FORWARD_STATELESS, Counter{Name: "stateless", Verdict: verdictForward, Help: "by direct routing or a tunnel without an entry: the table is full"}},
+	{directorOutcomeOUTCOME_FORWARD_TUNNEL, Counter{Name: "tunnel", Verdict: verdictForward, Help: "to a server in a tunnel"}},
 	{directorOutcomeOUTCOME_ANSWER_UNREACHABLE, Counter{Name: "unreachable", Verdict: verdictAnswer, Help: "port unreachable: no server takes connections"}},
 	{directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED, Counter{Name: "time_exceeded", Verdict: verdictAnswer, Help: "TTL or hop limit used up"}},
 	{directorOutcomeOUTCOME_ANSWER_TOO_BIG, Counter{Name: "too_big", Verdict: verdictAnswer, Help: "larger than the MTU towards the server"}},
@@ -51,6 +52,9 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_DROP_CONTENDED, Counter{Name: "contended", Verdict: verdictDrop, Help: "two CPUs began the same connection, or its service was changing"}},
 	{directorOutcomeOUTCOME_DROP_RATE_LIMIT, Counter{Name: "rate_limit", Verdict: verdictDrop, Help: "ICMP answers beyond the limit"}},
 	{directorOutcomeOUTCOME_DROP_FRAGMENT, Counter{Name: "fragment", Verdict: verdictDrop, Help: "a later fragment whose first was not seen"}},
+	{directorOutcomeOUTCOME_DROP_NO_SOURCE, Counter{Name: "no_source", Verdict: verdictDrop, Help: "for a tunnel, and the director has no address on the way to the server"}},
+	{directorOutcomeOUTCOME_DROP_TUNNEL_MTU, Counter{Name: "tunnel_mtu", Verdict: verdictDrop, Help: "too large for its tunnel, and its sender cannot be told"}},
+	{directorOutcomeOUTCOME_DROP_TUNNEL_ERROR, Counter{Name: "tunnel_error", Verdict: verdictDrop, Help: "an ICMP error about a tunnel, of no connection that it quotes; its MTU was noted"}},
 	{directorOutcomeOUTCOME_DROP_INTERNAL, Counter{Name: "internal", Verdict: verdictDrop, Help: "a defect of Drover's: please report it"}},
 }
 

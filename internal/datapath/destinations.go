@@ -22,10 +22,14 @@ func (t *Table) destination(slot, block uint32, counted directorStats) lvs.Desti
 		stats = lvs.Stats{}
 	}
 	stats.Rate = t.destRates.at(slot).Average.rate()
+	kind, flags, port := tunnelOf(d.Tunnel)
 	return lvs.Destination{
-		Addr:        addrPort(d.Addr, d.Port, d.Family),
+		Addr:        addrPort(d.Addr, d.Port, d.RipFamily),
 		Forwarding:  lvs.Forwarding(d.Forwarding),
 		Weight:      int32(d.Weight),
+		TunnelType:  kind,
+		TunnelPort:  port,
+		TunnelFlags: flags,
 		ActiveConns: uint32(conns),
 		InactConns:  uint32(conns >> 32),
 		Stats:       stats,
@@ -55,10 +59,7 @@ func checkAddress(a netip.Addr) error {
 
 // checkSupported refuses what the programs cannot do yet.
 func checkSupported(d lvs.Destination) error {
-	switch {
-	case d.Forwarding == lvs.Tunnel:
-		return &lvs.UnsupportedError{What: "tunnelling (-i)"}
-	case d.Upper != 0 || d.Lower != 0:
+	if d.Upper != 0 || d.Lower != 0 {
 		return &lvs.UnsupportedError{What: "connection thresholds (-x, -y)"}
 	}
 	return nil
@@ -69,16 +70,18 @@ func newDest(key directorServiceKey, s directorService, d lvs.Destination) direc
 	row := directorDest{
 		Addr: mapped(d.Addr.Addr()), Port: bigEndian(d.Addr.Port()),
 		Vaddr: key.Addr, Vport: key.Port, Protocol: key.Protocol, Family: key.Family,
-		Flags: destUsed | destAvailable, Service: s.Id,
+		RipFamily: uint8(lvs.FamilyOf(d.Addr.Addr())),
+		Flags:     destUsed | destAvailable, Service: s.Id,
 	}
 	configure(&row, d)
 	row.LastWeight = row.Weight // 0, too
 	return row
 }
 
-// configure sets what an edit changes.
+// configure sets what an edit changes. Connections keep the way that they began with; those in a tunnel
+// follow its options.
 func configure(row *directorDest, d lvs.Destination) {
-	row.Forwarding, row.Weight = uint8(d.Forwarding), uint32(d.Weight)
+	row.Forwarding, row.Weight, row.Tunnel = uint8(d.Forwarding), uint32(d.Weight), tunnelWord(d)
 	if row.Weight != 0 {
 		row.LastWeight = row.Weight
 	}
@@ -99,7 +102,8 @@ func rowIn(d *directorDest, block uint32) (row directorDest, zeroed bool) {
 func takeNext(d *directorDest) {
 	d.Forwarding, d.Weight, d.Service = d.Next.Forwarding, d.Next.Weight, d.Next.Service
 	d.LastWeight = d.Next.LastWeight
-	d.Upper, d.Lower, d.Tunnel = d.Next.Upper, d.Next.Lower, d.Next.Tunnel
+	d.Upper, d.Lower = d.Next.Upper, d.Next.Lower
+	atomic.StoreUint32(&d.Tunnel, d.Next.Tunnel)
 }
 
 // setNext writes what a row becomes with a list, which is to be put in force.

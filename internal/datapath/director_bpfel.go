@@ -93,7 +93,6 @@ type directorDest struct {
 	Removed    uint32
 	Upper      uint32
 	Lower      uint32
-	Tunnel     uint32
 	Group      uint32
 	LastWeight uint32
 	Next       struct {
@@ -109,7 +108,13 @@ type directorDest struct {
 		Zero       uint8
 		Pad        uint16
 	}
-	Pad [2]uint32
+	Pad        [3]uint32
+	Source     directorAddr
+	Tunnel     uint32
+	PathMtu    uint32
+	PathLooked uint32
+	RipFamily  uint8
+	Pad2       [35]uint8
 }
 
 type directorDestConns struct {
@@ -222,21 +227,31 @@ const (
 	directorOutcomeOUTCOME_FORWARD_ICMP         directorOutcome = 9
 	directorOutcomeOUTCOME_FORWARD_FRAGMENT     directorOutcome = 10
 	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 11
-	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 12
-	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 13
-	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 14
-	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 15
-	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 16
-	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 17
-	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 18
-	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 19
-	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 20
-	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 21
-	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 22
-	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 23
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 24
-	directorOutcomeOUTCOMES                     directorOutcome = 25
+	directorOutcomeOUTCOME_FORWARD_TUNNEL       directorOutcome = 12
+	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 13
+	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 14
+	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 15
+	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 16
+	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 17
+	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 18
+	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 19
+	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 20
+	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 21
+	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 22
+	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 23
+	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 24
+	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 25
+	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 26
+	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 27
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 28
+	directorOutcomeOUTCOMES                     directorOutcome = 29
 )
+
+type directorPath struct {
+	_     structs.HostLayout
+	Mtu   uint32
+	Noted uint32
+}
 
 type directorPool struct {
 	_     structs.HostLayout
@@ -314,6 +329,10 @@ type directorScratch struct {
 	Mtu      uint32
 	Fragment uint32
 	Ask      directorNeighbourKey
+	Outcome  uint32
+	Type     uint8
+	Code     uint8
+	_        [2]byte
 }
 
 type directorService struct {
@@ -344,6 +363,11 @@ type directorStats struct {
 	OutPackets uint64
 	InBytes    uint64
 	OutBytes   uint64
+}
+
+type directorSumChunk struct {
+	_    structs.HostLayout
+	Byte [256]uint8
 }
 
 type directorSweep struct {
@@ -392,11 +416,13 @@ const (
 	directorMapNeighbours        = "neighbours"
 	directorMapOrigins           = "origins"
 	directorMapOutcomes          = "outcomes"
+	directorMapPaths             = "paths"
 	directorMapPool              = "pool"
 	directorMapReplicaSets       = "replica_sets"
 	directorMapScratches         = "scratches"
 	directorMapServices          = "services"
 	directorMapStages            = "stages"
+	directorMapSumChunks         = "sum_chunks"
 	directorMapSweeps            = "sweeps"
 	directorMapTimers            = "timers"
 	directorMapVirtuals          = "virtuals"
@@ -414,6 +440,8 @@ const (
 	directorProgSchedTable       = "sched_table"
 	directorProgSchedWalk        = "sched_walk"
 	directorProgStartTimer       = "start_timer"
+	directorProgTunnel           = "tunnel"
+	directorProgTunnelError      = "tunnel_error"
 	directorProgTurnTimer        = "turn_timer"
 	directorVarBucketMask        = "bucket_mask"
 	directorVarConnCapacity      = "conn_capacity"
@@ -480,6 +508,8 @@ type directorProgramSpecs struct {
 	SchedTable       *ebpf.ProgramSpec `ebpf:"sched_table"`
 	SchedWalk        *ebpf.ProgramSpec `ebpf:"sched_walk"`
 	StartTimer       *ebpf.ProgramSpec `ebpf:"start_timer"`
+	Tunnel           *ebpf.ProgramSpec `ebpf:"tunnel"`
+	TunnelError      *ebpf.ProgramSpec `ebpf:"tunnel_error"`
 	TurnTimer        *ebpf.ProgramSpec `ebpf:"turn_timer"`
 }
 
@@ -506,11 +536,13 @@ type directorMapSpecs struct {
 	Neighbours    *ebpf.MapSpec `ebpf:"neighbours"`
 	Origins       *ebpf.MapSpec `ebpf:"origins"`
 	Outcomes      *ebpf.MapSpec `ebpf:"outcomes"`
+	Paths         *ebpf.MapSpec `ebpf:"paths"`
 	Pool          *ebpf.MapSpec `ebpf:"pool"`
 	ReplicaSets   *ebpf.MapSpec `ebpf:"replica_sets"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
 	Stages        *ebpf.MapSpec `ebpf:"stages"`
+	SumChunks     *ebpf.MapSpec `ebpf:"sum_chunks"`
 	Sweeps        *ebpf.MapSpec `ebpf:"sweeps"`
 	Timers        *ebpf.MapSpec `ebpf:"timers"`
 	Virtuals      *ebpf.MapSpec `ebpf:"virtuals"`
@@ -568,11 +600,13 @@ type directorMaps struct {
 	Neighbours    *ebpf.Map `ebpf:"neighbours"`
 	Origins       *ebpf.Map `ebpf:"origins"`
 	Outcomes      *ebpf.Map `ebpf:"outcomes"`
+	Paths         *ebpf.Map `ebpf:"paths"`
 	Pool          *ebpf.Map `ebpf:"pool"`
 	ReplicaSets   *ebpf.Map `ebpf:"replica_sets"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Services      *ebpf.Map `ebpf:"services"`
 	Stages        *ebpf.Map `ebpf:"stages"`
+	SumChunks     *ebpf.Map `ebpf:"sum_chunks"`
 	Sweeps        *ebpf.Map `ebpf:"sweeps"`
 	Timers        *ebpf.Map `ebpf:"timers"`
 	Virtuals      *ebpf.Map `ebpf:"virtuals"`
@@ -599,11 +633,13 @@ func (m *directorMaps) Close() error {
 		m.Neighbours,
 		m.Origins,
 		m.Outcomes,
+		m.Paths,
 		m.Pool,
 		m.ReplicaSets,
 		m.Scratches,
 		m.Services,
 		m.Stages,
+		m.SumChunks,
 		m.Sweeps,
 		m.Timers,
 		m.Virtuals,
@@ -641,6 +677,8 @@ type directorPrograms struct {
 	SchedTable       *ebpf.Program `ebpf:"sched_table"`
 	SchedWalk        *ebpf.Program `ebpf:"sched_walk"`
 	StartTimer       *ebpf.Program `ebpf:"start_timer"`
+	Tunnel           *ebpf.Program `ebpf:"tunnel"`
+	TunnelError      *ebpf.Program `ebpf:"tunnel_error"`
 	TurnTimer        *ebpf.Program `ebpf:"turn_timer"`
 }
 
@@ -660,6 +698,8 @@ func (p *directorPrograms) Close() error {
 		p.SchedTable,
 		p.SchedWalk,
 		p.StartTimer,
+		p.Tunnel,
+		p.TunnelError,
 		p.TurnTimer,
 	)
 }

@@ -9,6 +9,10 @@ func newKernelNetwork() *kernelNetwork { return &kernelNetwork{routes: &routes{}
 
 func (k *kernelNetwork) isLocal(server netip.Addr) bool { return k.routes.isLocal(server) }
 
+// source gives the address that the kernel prefers for sending to a server, which is a tunnel's outer source;
+// the zero Addr when there is no route or no address.
+func (k *kernelNetwork) source(server netip.Addr) netip.Addr { return k.routes.source(server) }
+
 // serversChanged has the kernel resolve the next hops of new servers and watch them, so that the first
 // packet need not wait, and ends the watch over those that no server needs any more. A server that there is
 // no route to yet is left to the programs.

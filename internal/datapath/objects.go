@@ -76,7 +76,7 @@ func stagePrograms(p *directorPrograms) []*ebpf.Program {
 	return []*ebpf.Program{
 		p.NewConn, p.SchedWalk, p.SchedLeast, p.SchedTable, p.ConnectServer, p.ForwardStateless,
 		p.AnswerError, p.AskNeighbour, p.Icmp, p.Fragment,
-		p.SchedRand,
+		p.SchedRand, p.Tunnel, p.TunnelError,
 	}
 }
 

@@ -100,7 +100,7 @@ func (m mutator) mutate(out []byte) []byte {
 // TestMutatedFrames: whatever arrives is passed as it is, sent or dropped, and counted once under what
 // was done with it. Nothing aborts, and no frame finds a defect of ours.
 func TestMutatedFrames(t *testing.T) {
-	r := newScene(t)
+	r := newTunnelScene(t)
 	seed := *frameSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -113,7 +113,7 @@ func TestMutatedFrames(t *testing.T) {
 			r.addService(f.service(p, unknownPort), unknown)
 		}
 	}
-	m := mutator{rand.New(rand.NewPCG(seed, 0)), corpus(t)}
+	m := mutator{rand.New(rand.NewPCG(seed, 0)), slices.Concat(corpus(t), tunnelCorpus(t))}
 	for _, valid := range m.corpus { // the connections that others are about
 		r.receive(r.front, valid)
 	}

@@ -38,6 +38,8 @@ var whenChanged = map[string]string{
 	directorMapIngressMacs:   mapMade, // described from the interfaces
 	directorMapLocalities:    mapMade, // remembered again
 	directorMapReplicaSets:   mapMade,
+	directorMapPaths:         mapMade, // told again
+	directorMapSumChunks:     mapMade, // of one packet
 	directorMapFirstReplicas: mapMade,
 	directorMapDevices:       mapConverted,
 	directorMapOutcomes:      mapConverted,

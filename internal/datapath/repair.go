@@ -34,6 +34,7 @@ func (t *Table) takeStock() error {
 	if err := t.repairVirtuals(); err != nil {
 		return err
 	}
+	t.refreshSources()
 	chunks.next = t.control.at(0).NextChunk
 	t.chunks, t.slots, t.ids = chunks, slots, ids
 	return nil

@@ -100,3 +100,13 @@ func (r *routes) isLocal(addr netip.Addr) bool {
 	route, err := r.to(addr)
 	return err == nil && route != nil && route.Type == unix.RTN_LOCAL
 }
+
+// source gives the address that the kernel prefers for sending to another; the zero Addr when there is none.
+func (r *routes) source(addr netip.Addr) netip.Addr {
+	route, err := r.to(addr)
+	if err != nil || route == nil || route.Type != unix.RTN_UNICAST {
+		return netip.Addr{}
+	}
+	source, _ := netip.AddrFromSlice(route.Src)
+	return source.Unmap()
+}

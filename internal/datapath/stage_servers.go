@@ -38,6 +38,7 @@ func (tx *transaction) addServer(k lvs.ServiceKey, d lvs.Destination) error {
 	if len(list) >= maxServers {
 		return lvs.ErrMemory
 	}
+	row.Source = tx.table.sourceFor(&row)
 	server, err := tx.place(row)
 	if err != nil {
 		return err
@@ -131,6 +132,7 @@ func (tx *transaction) editServer(k lvs.ServiceKey, to lvs.Destination) error {
 		return err
 	}
 	configure(&list[i].dest, to)
+	list[i].dest.setSource(tx.table.sourceFor(&list[i].dest))
 	list[i].changed = true
 	s.relisted()
 	return nil

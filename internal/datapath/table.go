@@ -44,6 +44,8 @@ var _ ipvsadm.Table = (*Table)(nil)
 // hostNetwork is what of the machine's network the table has to do with.
 type hostNetwork interface {
 	isLocal(server netip.Addr) bool
+	// source is where packets to a server are sent from; the zero Addr if that is not known.
+	source(server netip.Addr) netip.Addr
 	// serversChanged tells of servers that came and went; remaining are all that there are now.
 	serversChanged(added, gone map[netip.Addr]bool, remaining func() map[netip.Addr]bool)
 	close()
@@ -102,6 +104,7 @@ func (t *Table) Size() (int, error) { return int(t.maps.Buckets.MaxEntries()), n
 // noNetwork is the host of a table without one: nothing is local, nothing is kept.
 type noNetwork struct{}
 
+func (noNetwork) source(netip.Addr) netip.Addr                                          { return netip.Addr{} }
 func (noNetwork) isLocal(netip.Addr) bool                                               { return false }
 func (noNetwork) serversChanged(_, _ map[netip.Addr]bool, _ func() map[netip.Addr]bool) {}
 func (noNetwork) close()                                                                {}

@@ -257,5 +257,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 		remember(p, s->fragment);
 	count_new(slot);
 	count_in(slot, p->length);
+	if (forwarding == FORWARD_TUNNEL)
+		return into_tunnel(ctx, p, slot, OUTCOME_FORWARD_TUNNEL);
 	return to_server(ctx, p, d, forwarding, now);
 }

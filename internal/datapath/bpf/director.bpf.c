@@ -12,6 +12,8 @@
 #include "schedule.h"
 #include "stateless.h"
 #include "sweep.h"
+#include "tunnel.h"
+#include "tunnel_error.h"
 #include "twochoices.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -322,6 +324,22 @@ int fragment(struct xdp_md *ctx)
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	return f ? later(ctx, p, f) : finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int tunnel(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	return s ? send_in_tunnel(ctx, s) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+SEC("xdp.frags")
+int tunnel_error(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch();
+
+	return s ? relay_tunnel_error(ctx, s) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 }
 
 #define EBUSY 16

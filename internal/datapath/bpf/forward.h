@@ -61,6 +61,18 @@ static __always_inline int send(struct xdp_md *ctx, const struct packet *p, __u6
 	return leave(ctx, d, outcome);
 }
 
+/* send_made is send for a packet of our own making, which no TTL is taken from. */
+static __always_inline int send_made(struct xdp_md *ctx, __u64 hop, enum outcome outcome)
+{
+	struct device *d = device_at(HOP_DEVICE(hop));
+	void *data = (void *)(long)ctx->data;
+
+	if (!d || data + ETH_HLEN > (void *)(long)ctx->data_end)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	put_macs(data, hop, READ(d->mac));
+	return leave(ctx, d, outcome);
+}
+
 #define SMALLEST_MTU 68 /* RFC 791, Section 3.2 */
 
 /* mtu_for gives the MTU that a packet must be answered with instead of being sent; 0: it fits. In generic

@@ -93,7 +93,7 @@ static __always_inline void remember(const struct packet *p, __u32 id)
 }
 
 /* In a later fragment the addresses alone are translated: ports and checksum were in the first. */
-static __always_inline int later_to_server(struct xdp_md *ctx, const struct packet *p,
+static __always_inline int later_to_server(struct xdp_md *ctx, struct packet *p,
 					   const struct conn *c, __u32 now)
 {
 	struct dest *d = dest_at(c->dest);
@@ -107,6 +107,10 @@ static __always_inline int later_to_server(struct xdp_md *ctx, const struct pack
 	if (!(d->flags & DEST_AVAILABLE))
 		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
 	count_in(c->dest, p->length);
+	if (STATE_FORWARD(READ(c->state)) == FORWARD_TUNNEL) {
+		p->hash = hash_forward(c); /* its first took this way */
+		return into_tunnel(ctx, p, c->dest, OUTCOME_FORWARD_FRAGMENT);
+	}
 	r = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);
@@ -136,7 +140,7 @@ static __always_inline int later_to_client(struct xdp_md *ctx, const struct pack
 }
 
 /* later sends a fragment without ports after its first. */
-static __always_inline int later(struct xdp_md *ctx, const struct packet *p,
+static __always_inline int later(struct xdp_md *ctx, struct packet *p,
 				 const struct fragment *f)
 {
 	struct conn *c = conn_at(SLOT_INDEX(f->slot_word));

@@ -192,10 +192,10 @@ static __always_inline enum resolved resolve_dest(struct xdp_md *ctx, struct des
 	/* Due, or so long ago that the clock has gone half round since. One packet refreshes a hop
 	 * that is known; without one each looks for itself. */
 	if (!READ(d->hop.word))
-		r = refresh(ctx, &d->hop, &d->addr, d->family, now);
+		r = refresh(ctx, &d->hop, &d->addr, d->rip_family, now);
 	else if ((!due || now - due + HOP_REFRESH >= HOP_REFRESH) &&
 	    __sync_val_compare_and_swap(&d->hop.refresh, due, now + HOP_REFRESH) == due)
-		r = refresh(ctx, &d->hop, &d->addr, d->family, now);
+		r = refresh(ctx, &d->hop, &d->addr, d->rip_family, now);
 	if (r == HOP_ASK)
 		return r;
 	*word = READ(d->hop.word);

@@ -73,9 +73,11 @@ struct kind {
 	__u8 code;
 };
 
-static __always_inline struct kind kind4(enum answer what)
+static __always_inline struct kind kind4(const struct scratch *s)
 {
-	switch (what) {
+	switch (s->answer) {
+	case ANSWER_RELAYED:
+		return (struct kind){ s->type, s->code };
 	case ANSWER_UNREACHABLE:
 		return (struct kind){ ICMP_DEST_UNREACH, ICMP_PORT_UNREACH };
 	case ANSWER_TIME_EXCEEDED:
@@ -85,9 +87,11 @@ static __always_inline struct kind kind4(enum answer what)
 	}
 }
 
-static __always_inline struct kind kind6(enum answer what)
+static __always_inline struct kind kind6(const struct scratch *s)
 {
-	switch (what) {
+	switch (s->answer) {
+	case ANSWER_RELAYED:
+		return (struct kind){ s->type, s->code };
 	case ANSWER_UNREACHABLE:
 		return (struct kind){ ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH };
 	case ANSWER_TIME_EXCEEDED:
@@ -99,7 +103,7 @@ static __always_inline struct kind kind6(enum answer what)
 
 static __always_inline bool make_error4(struct xdp_md *ctx, const struct scratch *s)
 {
-	struct kind kind = kind4(s->answer);
+	struct kind kind = kind4(s);
 	struct iphdr *ip, *quoted;
 	struct icmp_error *icmp;
 	void *data;
@@ -130,7 +134,7 @@ static __always_inline bool make_error4(struct xdp_md *ctx, const struct scratch
 
 static __always_inline bool quote6(struct xdp_md *ctx, const struct scratch *s, const __u32 keep)
 {
-	struct kind kind = kind6(s->answer);
+	struct kind kind = kind6(s);
 	const __u32 length = sizeof(struct icmp_error) + keep;
 	__be32 pseudo[2] = { bpf_htonl(length), bpf_htonl(IPPROTO_ICMPV6) };
 	struct ipv6hdr *ip, *quoted;

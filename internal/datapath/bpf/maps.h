@@ -152,6 +152,13 @@ struct {
 } neighbours SEC(".maps"); /* programs */
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, union addr);
+	__type(value, struct path);
+} paths SEC(".maps"); /* programs */
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);

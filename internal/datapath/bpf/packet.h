@@ -56,6 +56,7 @@ enum answer {
 	ANSWER_UNREACHABLE,
 	ANSWER_TIME_EXCEEDED,
 	ANSWER_TOO_BIG,
+	ANSWER_RELAYED, /* an error that came about a tunnel's packet: of scratch's type and code */
 };
 
 struct scratch {
@@ -68,4 +69,7 @@ struct scratch {
 	__u32 mtu;
 	__u32 fragment; /* identification of the datagram that a fragment belongs to */
 	struct neighbour_key ask; /* whose MAC is to be asked for */
+	__u32 outcome; /* of a packet that goes into a tunnel */
+	__u8 type;     /* of ANSWER_RELAYED */
+	__u8 code;
 };

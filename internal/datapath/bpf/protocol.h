@@ -31,6 +31,23 @@ struct icmp_error {
 #define ICMPV6_TIME_EXCEED 3
 #define ICMPV6_PARAMPROB 4
 #define ICMPV6_PORT_UNREACH 4
+#define ICMPV6_ADDR_UNREACH 3
+#define ICMP_HOST_UNREACH 1
+
+#define IP_DONT_FRAGMENT 0x4000
+
+/* The low bits of TOS and traffic class (RFC 3168, Section 5). */
+#define ECN_MASK 3
+#define ECN_ECT0 2
+#define ECN_CE 3
+
+/* GUE version 0 (draft-ietf-intarea-gue-09): bytes of the header without options. */
+#define GUE_HEADER 4
+
+/* GRE (RFC 2784): bytes of the header, and of the checksum with what is reserved beside it. */
+#define GRE_HEADER 4
+#define GRE_CHECKSUM 4
+#define GRE_FLAG_CHECKSUM 0x80000000u /* of the first word */
 
 /* ARP (RFC 826). */
 #define ARPHRD_ETHER 1

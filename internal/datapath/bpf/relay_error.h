@@ -134,6 +134,8 @@ static __always_inline int relay_to_server(struct xdp_md *ctx, const struct pack
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	count_in(c->dest, p->length);
+	if (STATE_FORWARD(READ(c->state)) == FORWARD_TUNNEL)
+		return into_tunnel(ctx, p, c->dest, OUTCOME_FORWARD_ICMP);
 	found = resolve_dest(ctx, d, now, &hop, &mtu);
 	if (found != HOP_FOUND)
 		return unresolved(ctx, p, found);
@@ -167,11 +169,11 @@ static __always_inline int relay_error(struct xdp_md *ctx, struct packet *p)
 	__u32 slot;
 
 	if (!quoted(ctx, p))
-		return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
+		return hand_on(ctx, STAGE_TUNNEL_ERROR);
 	hash_packet(p);
 	c = find(p, &slot);
 	if (!c)
-		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+		return hand_on(ctx, STAGE_TUNNEL_ERROR);
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (p->hops <= 1)

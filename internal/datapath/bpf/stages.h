@@ -17,6 +17,8 @@ enum stage {
 	STAGE_ICMP,      /* an ICMP packet came */
 	STAGE_FRAGMENT,  /* a fragment came */
 	STAGE_RAND,      /* twos, lblc, lblcr */
+	STAGE_TUNNEL,    /* the packet goes to scratch's server in a tunnel */
+	STAGE_TUNNEL_ERROR, /* an ICMP error came that may be about a tunnel's packet */
 	STAGES,
 };
 
@@ -32,6 +34,20 @@ static __always_inline int hand_on(struct xdp_md *ctx, enum stage stage)
 {
 	bpf_tail_call(ctx, &stages, stage);
 	return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+}
+
+/* into_tunnel sends the packet to a server behind a tunnel. outcome is what it is counted as then. */
+static __always_inline int into_tunnel(struct xdp_md *ctx, const struct packet *p, __u32 slot,
+				       enum outcome outcome)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	s->packet = *p;
+	s->slot = slot;
+	s->outcome = outcome;
+	return hand_on(ctx, STAGE_TUNNEL);
 }
 
 /* answer turns the packet into an ICMP error from the VIP to its sender. */

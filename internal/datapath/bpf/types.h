@@ -137,6 +137,16 @@ struct minima {
 #define FORWARD_ROUTE 3
 #define FORWARD_STATELESS 4 /* ours: ROUTE without an entry */
 
+/* Values of IP_VS_CONN_F_TUNNEL_TYPE_* and IP_VS_TUNNEL_ENCAP_FLAG_* in linux/ip_vs.h. */
+#define TUNNEL_IPIP 0
+#define TUNNEL_GUE 1
+#define TUNNEL_GRE 2
+#define TUNNEL_FLAG_CHECKSUM 1
+#define TUNNEL_FLAG_REMOTE_CHECKSUM 2
+#define TUNNEL_TYPE(word) ((word) & 0xff)
+#define TUNNEL_FLAGS(word) ((word) >> 8 & 0xff)
+#define TUNNEL_PORT(word) ((word) >> 16)
+
 /* Where to send a frame: destination MAC in the low 48 bits as they lie on the wire, row of devices
  * in the high 16. One aligned word, so that no reader sees half of it. 0: not known. */
 #define HOP_DEVICE(word) ((__u32)((word) >> 48))
@@ -168,8 +178,8 @@ struct dest_next {
 };
 
 /* A real server of one service, or one that was deleted and still has connections: the trash, where
- * it is found again when it is added again. Go writes all of it but the hop, field by field in the
- * mapped memory. What every packet needs is in the first cache line. */
+ * it is found again when it is added again. Go writes all of it but the hop and the path, field by field
+ * in the mapped memory. What every packet needs is in the first cache line. */
 struct dest {
 	union addr addr;
 	struct hop hop; /* programs */
@@ -186,11 +196,18 @@ struct dest {
 	__u32 removed; /* seconds of the monotonic clock when it went to the trash */
 	__u32 upper;
 	__u32 lower;
-	__u32 tunnel; /* type, flags << 8, port << 16 */
 	__u32 group;  /* of the service's list */
 	__u32 last_weight; /* that was not 0, since it was added: what mh's buckets go by */
 	struct dest_next next;
-	__u32 pad[2];
+	__u32 pad[3];
+
+	/* What a tunnel needs, in a cache line of its own. */
+	union addr source; /* of the outer header: the director's address towards the server; 0: not known */
+	__u32 tunnel;      /* TUNNEL_* | TUNNEL_FLAG_* << 8 | GUE's port << 16; written in one piece */
+	__u32 path_mtu;    /* programs: what ICMP told of the way to the server, IP bytes; 0: nothing */
+	__u32 path_looked; /* programs: clock, ms, when path_mtu was looked up; 0: never */
+	__u8 rip_family;   /* of addr; another than family's only behind a tunnel */
+	__u8 pad2[35];
 };
 
 /* ActiveConn and InActConn in one word, so that a change of state moves both at once. */
@@ -248,6 +265,12 @@ struct replicas {
 	__u32 size;    /* servers in it, deleted ones too */
 	__u32 joined;  /* how many ever */
 	__u32 server[MAX_SERVERS];
+};
+
+/* What ICMP errors told of the way to a server that packets are tunnelled to; by its address. */
+struct path {
+	__u32 mtu;   /* IP bytes; 0: nothing was told */
+	__u32 noted; /* clock, ms */
 };
 
 /* A server's rates per second, << RATE_SHIFT. */
