@@ -151,7 +151,7 @@ lo 2001:db8:2::100/128 nodad noprefixroute deprecated
 lo ::1/128
 `
 	for _, round := range []string{"up", "up again"} {
-		if err := Up(cfg); err != nil {
+		if _, err := Up(cfg); err != nil {
 			t.Fatal(err)
 		}
 		check(t, round, wantUp, dump(t))
