@@ -7,12 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
-
-	"drover/internal/datapath"
 )
-
-// limits are the segment sizes that a SYN of a VIP may name at most, in bytes; 0: not lowered.
-type limits struct{ v4, v6 uint32 }
 
 // fill writes a Config to the maps: what is new first, so that nothing that stays is missed meanwhile.
 func fill(maps *serverMaps, cfg Config, own []netip.Addr, sizes limits) error {
@@ -139,45 +134,3 @@ func sum(m *ebpf.Map, row uint32) (total uint64, err error) {
 	}
 	return total, nil
 }
-
-// segmentSizes gives what the SYNs of the VIPs are lowered to: as asked for, else what fits into the
-// smallest interface's MTU with the largest outer headers that this server takes: an IPv6 header if it has
-// such an address, and those of GUE if it has a port for it, else of GRE.
-func (c Config) segmentSizes(interfaces []datapath.Interface, own []netip.Addr) (limits, error) {
-	if !c.ClampMSS {
-		return limits{}, nil
-	}
-	if c.MSS != 0 {
-		return limits{uint32(c.MSS), uint32(c.MSS)}, nil
-	}
-	const header4, header6, tcp = 20, 40, 20
-	outer := header4 + greMost
-	if len(c.Ports) > 0 {
-		outer = header4 + gueMost
-	}
-	for _, a := range own {
-		if a.Is6() {
-			outer += header6 - header4
-			break
-		}
-	}
-	mtu := 1 << 16
-	for _, i := range interfaces {
-		device, err := netlink.LinkByIndex(i.Index)
-		if err != nil {
-			return limits{}, fmt.Errorf("look up interface %s: %w", i.Name, err)
-		}
-		mtu = min(mtu, device.Attrs().MTU)
-	}
-	if mtu-outer-header6-tcp < minMSS {
-		return limits{}, fmt.Errorf("an MTU of %d is too small for %d bytes of tunnel headers", mtu, outer)
-	}
-	return limits{uint32(mtu - outer - header4 - tcp), uint32(mtu - outer - header6 - tcp)}, nil
-}
-
-// What a tunnel adds besides the outer IP header, in bytes: GRE with a checksum; UDP and GUE with remote
-// checksum.
-const (
-	greMost = 8
-	gueMost = 8 + 4 + 8
-)

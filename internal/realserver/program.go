@@ -163,8 +163,9 @@ func attachDecap(folder string, program *ebpf.Program, interfaces []datapath.Int
 	return warnings, nil
 }
 
-// detachPrograms takes everything away. It is no error if there is nothing.
-func detachPrograms() error {
+// Detach takes the programs of the calling thread's network namespace away, and leaves all else that Up did:
+// it is for a namespace that is about to go. It is no error if there is nothing.
+func Detach() error {
 	err := datapath.WithPins(pinKind, false, clearPins)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

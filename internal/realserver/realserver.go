@@ -48,7 +48,7 @@ func Down(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := detachPrograms(); err != nil {
+	if err := Detach(); err != nil {
 		return err
 	}
 	if err := removeDevices(rec.Devices); err != nil {
@@ -62,7 +62,7 @@ func upTunnel(cfg Config, rec *record) (warnings []string, err error) {
 	if cfg.Tunnel == XDP || cfg.ClampMSS {
 		warnings, err = attachPrograms(cfg)
 	} else {
-		err = detachPrograms()
+		err = Detach()
 	}
 	if err != nil {
 		return nil, err
