@@ -44,6 +44,12 @@ const (
 	maxMSS = 65495
 )
 
+// Check tells whether Up would take the Config. Its errors wrap ErrConfig.
+func (c Config) Check() error {
+	_, err := c.complete()
+	return err
+}
+
 // complete fills in the default and checks the rest. Its errors wrap ErrConfig.
 func (c Config) complete() (Config, error) {
 	if c.Tunnel == "" {
