@@ -146,6 +146,21 @@ func Attached(folder string) (map[string]Interface, error) {
 	return attached, nil
 }
 
+// pinFolders are the folders of all kinds, the director's too. The file system has files of its own besides.
+func pinFolders() ([]string, error) {
+	entries, err := os.ReadDir(pinRoot())
+	if err != nil {
+		return nil, fmt.Errorf("list the pin folders: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
 // RunFolder holds all that Drover keeps until the next boot; DROVER_RUN moves it.
 func RunFolder() string { return runFolder() }
 
