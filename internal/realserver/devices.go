@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -118,8 +119,11 @@ func gue(family int, port uint16) netlink.Fou {
 	return netlink.Fou{Family: family, Port: int(port), EncapType: netlink.FOU_ENCAP_GUE}
 }
 
-// addGUE listens on a port, by IPv4 and by IPv6.
+// addGUE listens on a port, by IPv4 and by IPv6. The kernel does not fetch its module by itself.
 func addGUE(port uint16) (warnings []string, err error) {
+	if _, err := netlink.FouFamilyId(); err != nil {
+		_ = exec.Command("modprobe", "fou").Run() // what is still missing then is told below
+	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		err := netlink.FouAdd(gue(family, port))
 		switch {
