@@ -1,6 +1,7 @@
 package realserver
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -115,8 +117,25 @@ func (d *devices) raise(name, existing string) error {
 	return nil
 }
 
-func gue(family int, port uint16) netlink.Fou {
-	return netlink.Fou{Family: family, Port: int(port), EncapType: netlink.FOU_ENCAP_GUE}
+// gueRequest asks the family fou of generic netlink (linux/fou.h) to listen on a port, or to stop. The netlink
+// library's own names a protocol of 0 beside GUE, which kernels refuse as out of range.
+func gueRequest(command uint8, family int, port uint16) error {
+	id, err := netlink.FouFamilyId()
+	if err != nil {
+		return err
+	}
+	request := nl.NewNetlinkRequest(id, unix.NLM_F_ACK)
+	raw := []byte{command, 1, 0, 0}
+	for _, attribute := range []*nl.RtAttr{
+		nl.NewRtAttr(netlink.FOU_ATTR_PORT, binary.BigEndian.AppendUint16(nil, port)),
+		nl.NewRtAttr(netlink.FOU_ATTR_TYPE, []byte{netlink.FOU_ENCAP_GUE}),
+		nl.NewRtAttr(netlink.FOU_ATTR_AF, []byte{uint8(family)}),
+	} {
+		raw = append(raw, attribute.Serialize()...)
+	}
+	request.AddRawData(raw)
+	_, err = request.Execute(unix.NETLINK_GENERIC, 0)
+	return err
 }
 
 // addGUE listens on a port, by IPv4 and by IPv6. The kernel does not fetch its module by itself.
@@ -125,7 +144,7 @@ func addGUE(port uint16) (warnings []string, err error) {
 		_ = exec.Command("modprobe", "fou").Run() // what is still missing then is told below
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		err := netlink.FouAdd(gue(family, port))
+		err := gueRequest(netlink.FOU_CMD_ADD, family, port)
 		switch {
 		case err == nil, errors.Is(err, unix.EEXIST), errors.Is(err, unix.EALREADY):
 		case family == unix.AF_INET6:
@@ -141,7 +160,7 @@ func addGUE(port uint16) (warnings []string, err error) {
 func removeDevices(d devices) error {
 	for _, port := range d.Ports {
 		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-			_ = netlink.FouDel(gue(family, port)) // gone, or never there
+			_ = gueRequest(netlink.FOU_CMD_DEL, family, port) // gone, or never there
 		}
 	}
 	var failed []error
