@@ -34,7 +34,7 @@ build: ## build bin/drover, one static binary
 	go build -trimpath -o bin/drover ./cmd/drover
 
 .PHONY: demo
-demo: root setup-demo build ## show a cluster forwarding HTTP by DR and by NAT (root)
+demo: root setup-demo build ## show a cluster forwarding HTTP by DR, by NAT and by TUN (root)
 	bin/drover demo
 
 .PHONY: test

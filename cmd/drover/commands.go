@@ -9,5 +9,6 @@ func commands(env *environment) []*cobra.Command {
 		newDemoCommand(env),
 		newIpvsadmCommand(env),
 		newLabCommand(env),
+		newRealserverCommand(env),
 	}
 }

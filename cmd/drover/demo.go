@@ -27,8 +27,8 @@ func newDemoCommand(env *environment) *cobra.Command {
 	var options demoOptions
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Watch a cluster forward HTTP by DR and by NAT, with the packets that prove it",
-		Long: `Watch a cluster forward HTTP by direct routing and by NAT, with the packets that prove it.
+		Short: "Watch a cluster forward HTTP by DR, by NAT and by TUN, with the packets that prove it",
+		Long: `Watch a cluster forward HTTP by direct routing, by NAT and by tunnelling, with the packets that prove it.
 
 For each mode a lab is brought up, set up with ipvsadm, and asked for a page a dozen times. What
 crosses its networks is recorded and checked. The lab is removed at the end.`,
@@ -37,7 +37,7 @@ crosses its networks is recorded and checked. The lab is removed at the end.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.name, "name", "demo", "first part of the names of the labs")
-	flags.StringVar(&options.mode, "mode", "all", "forwarding: dr, nat or all")
+	flags.StringVar(&options.mode, "mode", "all", "forwarding: dr, nat, tun or all")
 	flags.StringVar(&options.family, "family", "v4", "addresses: v4 or v6")
 	flags.BoolVar(&options.keep, "keep", false, "leave the labs up")
 	flags.BoolVar(&options.json, "json", false, "print the result of the checks as JSON, and nothing else")
@@ -55,10 +55,10 @@ func (o demoOptions) plays() ([]demo.Config, error) {
 	modes := []lab.Mode{lab.Mode(o.mode)}
 	switch o.mode {
 	case "all":
-		modes = []lab.Mode{lab.DR, lab.NAT}
-	case "dr", "nat":
+		modes = []lab.Mode{lab.DR, lab.NAT, lab.TUN}
+	case "dr", "nat", "tun":
 	default:
-		return nil, usageError("--mode %s: want dr, nat or all", o.mode)
+		return nil, usageError("--mode %s: want dr, nat, tun or all", o.mode)
 	}
 	if o.family != "v4" && o.family != "v6" {
 		return nil, usageError("--family %s: want v4 or v6", o.family)

@@ -22,7 +22,7 @@ import (
 
 func TestDemoWrongInput(t *testing.T) {
 	for _, test := range []struct{ line, want string }{
-		{"demo --mode tun", "--mode tun: want dr, nat or all"},
+		{"demo --mode full", "--mode full: want dr, nat, tun or all"},
 		{"demo --family both", "--family both: want v4 or v6"},
 		{"demo --name A", `wrong lab configuration: name "A-dr": want up to 32 lower-case letters, digits and hyphens`},
 		{"demo now", `drover demo takes no argument: "now"`},
@@ -43,7 +43,7 @@ func demoName(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("d%d", os.Getpid())
 	t.Cleanup(func() {
-		for _, mode := range []string{"-dr", "-nat"} {
+		for _, mode := range []string{"-dr", "-nat", "-tun"} {
 			if l, err := lab.Open(name + mode); err == nil {
 				t.Errorf("lab %s is left behind (taken down: %v)", name+mode, l.Down())
 			}
@@ -93,7 +93,7 @@ func TestDemo(t *testing.T) {
 					t.Errorf("%s: %s: %s", result.Mode, c.Name, c.Detail)
 				}
 			}
-			check(t, "checks of each mode", map[lab.Mode]int{lab.DR: 5, lab.NAT: 6}, got)
+			check(t, "checks of each mode", map[lab.Mode]int{lab.DR: 5, lab.NAT: 6, lab.TUN: 5}, got)
 			check(t, "ok", true, report.OK)
 		})
 	}

@@ -92,7 +92,13 @@ func (s *demoScreen) scene(l lab.Status) {
 		"The director gives a client's packet the MAC address of a real server, and leaves the IP",
 		"addresses alone. The servers hold the VIP too, silently, and answer the client themselves.",
 	}
-	if l.Mode == lab.NAT {
+	switch l.Mode {
+	case lab.TUN:
+		title, text = "Tunnelling", []string{
+			"The director sends a client's packet to a real server inside another packet, so the server may",
+			"be anywhere that IP leads to. It takes the packet out, and answers the client itself.",
+		}
+	case lab.NAT:
 		title, text = "NAT", []string{
 			"The director gives a client's packet the address and port of a real server, and the reply",
 			"the VIP's again. The servers' way to the clients is through the director.",

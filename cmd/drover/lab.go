@@ -69,6 +69,9 @@ Layouts of mode dr:
 Layouts of mode nat:
   gateway        client -- router -- director -- servers on a second network (default)
   one-arm        client, director and servers on one segment
+Layouts of mode tun:
+  remote         client -- router -- director, and the servers in a third network of the router's (default)
+  router         as of mode dr
 
 Services are not made. Make them as on any director:
   drover lab exec director -- ipvsadm -A -t 192.0.2.100:80 -s rr`,
@@ -89,8 +92,8 @@ Services are not made. Make them as on any director:
 		},
 	}
 	nameFlag(cmd, &cfg.Name)
-	cmd.Flags().StringVar(&mode, "mode", "dr", "forwarding: dr or nat")
-	cmd.Flags().StringVar(&layout, "layout", "", "how the nodes are wired (default router for dr, gateway for nat)")
+	cmd.Flags().StringVar(&mode, "mode", "dr", "forwarding: dr, nat or tun")
+	cmd.Flags().StringVar(&layout, "layout", "", "how the nodes are wired (default router for dr, gateway for nat, remote for tun)")
 	cmd.Flags().StringVar(&family, "family", "both", "addresses: v4, v6 or both")
 	cmd.Flags().IntVar(&cfg.MTU, "mtu", 1500, "MTU of the links, up to 9000 bytes")
 	cmd.Flags().StringVar(&server, "server", "drover", "program on the real servers: drover or nginx")

@@ -37,7 +37,7 @@ func TestLabWrongInput(t *testing.T) {
 	for _, test := range []struct{ line, want string }{
 		{"lab rise", `unknown command "rise" for lab`},
 		{"lab up now", `drover lab up takes no argument: "now"`},
-		{"lab up --mode tun", `wrong lab configuration: mode "tun": want dr or nat`},
+		{"lab up --mode full", `wrong lab configuration: mode "full": want dr, nat or tun`},
 		{"lab up --mode nat --layout router", `wrong lab configuration: layout "router": mode nat has gateway and one-arm`},
 		{"lab up --mtu 12", `wrong lab configuration: MTU 12: want 1280 to 9000`},
 		{"lab up --mtu big", `invalid argument "big" for "--mtu" flag: strconv.ParseInt: parsing "big": invalid syntax`},

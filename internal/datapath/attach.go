@@ -49,27 +49,36 @@ func (f folder) attachments() ([]attachment, error) {
 	}
 	var all []attachment
 	for _, pin := range pins {
-		index, program, err := linkTarget(pin)
+		a, err := attachmentOf(pin)
 		if err != nil {
 			return nil, err
-		}
-		a := attachment{Interface{Name: interfaceOfLink(filepath.Base(pin)), Index: index}, program, pin}
-		if index != 0 {
-			device, err := netlink.LinkByIndex(index)
-			var moved netlink.LinkNotFoundError // to another namespace: as good as deleted
-			switch {
-			case errors.As(err, &moved):
-				a.Index = 0
-			case err != nil:
-				return nil, fmt.Errorf("look up interface %d (%s): %w", index, a.Name, err)
-			default:
-				a.Name = device.Attrs().Name // it may have been renamed
-				a.Mode = xdpMode(device)
-			}
 		}
 		all = append(all, a)
 	}
 	return all, nil
+}
+
+func attachmentOf(pin string) (attachment, error) {
+	index, program, err := linkTarget(pin)
+	if err != nil {
+		return attachment{}, err
+	}
+	a := attachment{Interface{Name: interfaceOfLink(filepath.Base(pin)), Index: index}, program, pin}
+	if index == 0 {
+		return a, nil
+	}
+	device, err := netlink.LinkByIndex(index)
+	var moved netlink.LinkNotFoundError // to another namespace: as good as deleted
+	switch {
+	case errors.As(err, &moved):
+		a.Index = 0
+	case err != nil:
+		return a, fmt.Errorf("look up interface %d (%s): %w", index, a.Name, err)
+	default:
+		a.Name = device.Attrs().Name // it may have been renamed
+		a.Mode = xdpMode(device)
+	}
+	return a, nil
 }
 
 // xdpMode tells in which mode an interface runs its XDP program; "" without one.
@@ -181,8 +190,22 @@ type ForeignProgramError struct {
 	ID        uint32 // 0 if the kernel does not say (several programs)
 }
 
+// ServerProgram is the name of a real server's XDP program, as the kernel has it (see internal/realserver).
+const ServerProgram = "drover_decap"
+
+// DirectorProgram is that of the director's.
+const DirectorProgram = "drover_xdp"
+
 // Error names the interface and the program.
 func (e *ForeignProgramError) Error() string {
+	switch e.Program {
+	case ServerProgram:
+		return fmt.Sprintf("interface %s takes packets out of tunnels as a real server, and has one XDP program at most: "+
+			"choose other interfaces, or \"drover realserver up --tunnel kernel\" there", e.Interface)
+	case DirectorProgram:
+		return fmt.Sprintf("interface %s has the director's data path, and one XDP program at most: "+
+			"choose another interface, or --tunnel kernel", e.Interface)
+	}
 	return fmt.Sprintf("interface %s already has an XDP program that is not Drover's, %q (id %d): "+
 		"it is left alone; remove it, or choose other interfaces", e.Interface, e.Program, e.ID)
 }

@@ -159,7 +159,7 @@ func unmountPins() error {
 		return err
 	}
 	defer unlock()
-	if used, err := folders(); err != nil || len(used) > 0 {
+	if used, err := pinFolders(); err != nil || len(used) > 0 {
 		return err
 	}
 	if err := unix.Unmount(pinRoot(), 0); err != nil {

@@ -15,7 +15,7 @@ import (
 	"drover/internal/realserver"
 )
 
-// address gives the nodes their addresses and routes, the director the VIPs, and in mode DR the
+// address gives the nodes their addresses and routes, the director the VIPs, and in modes DR and TUN the
 // servers theirs.
 func (l *Lab) address(context.Context) error {
 	for _, p := range l.Topology.Ports {
@@ -31,17 +31,28 @@ func (l *Lab) address(context.Context) error {
 	if err := l.Do(Director, l.addVIPs); err != nil {
 		return fmt.Errorf("VIP on %s: %w", Director, err)
 	}
-	if l.Config.Mode != DR {
+	if l.Config.Mode == NAT {
 		return nil
 	}
 	for _, rs := range Servers {
-		cfg := realserver.Config{VIPs: l.Topology.VIPs, Record: filepath.Join(l.folder, rs+".vips")}
-		if err := l.Do(rs, func() error { return realserver.Up(cfg) }); err != nil {
+		if err := l.Do(rs, func() error { return l.upServer(rs) }); err != nil {
 			return fmt.Errorf("VIP on %s: %w", rs, err)
 		}
 	}
 	return nil
 }
+
+// upServer gives a server the VIPs and, in mode TUN, what takes packets out of tunnels.
+func (l *Lab) upServer(rs string) error {
+	cfg := realserver.Config{VIPs: l.Topology.VIPs, Record: l.serverRecord(rs)}
+	if l.Config.Mode == TUN {
+		cfg.Tunnel, cfg.Ports, cfg.Interfaces = realserver.XDP, []uint16{TunnelPort}, []string{"eth0"}
+	}
+	_, err := realserver.Up(cfg) // its warnings are about the mode of XDP, which veth has natively
+	return err
+}
+
+func (l *Lab) serverRecord(rs string) string { return filepath.Join(l.folder, rs+".vips") }
 
 func (l *Lab) addressPort(p Port) error {
 	link, err := netlink.LinkByName(p.Interface)

@@ -24,6 +24,7 @@ type Mode string
 const (
 	DR  Mode = "dr"  // direct routing: the servers hold the VIP and answer the client themselves
 	NAT Mode = "nat" // masquerading: replies go back through the director
+	TUN Mode = "tun" // tunnelling: as DR, and the servers may be in another IP network
 )
 
 // Layout is how the nodes are wired.
@@ -31,7 +32,7 @@ type Layout string
 
 // The layouts.
 const (
-	// Router: client, router, one segment with the director and the servers (DR).
+	// Router: client, router, one segment with the director and the servers (DR and TUN).
 	Router Layout = "router"
 	// Gateway: client, router, director, and the servers on a second network behind it (NAT).
 	Gateway Layout = "gateway"
@@ -40,13 +41,21 @@ const (
 	// TwoInterface: clients reach the director on one interface, the servers are on the other, and
 	// reply by the router's leg in their network (DR).
 	TwoInterface Layout = "two-interface"
+	// Remote: client, director and servers are each in a network of their own, and the router joins
+	// them: the director has no way to the servers but by IP (TUN).
+	Remote Layout = "remote"
 )
 
 // layouts lists those of each mode, the default first.
 var layouts = map[Mode][]Layout{
 	DR:  {Router, OneArm, TwoInterface},
 	NAT: {Gateway, OneArm},
+	TUN: {Remote, Router},
 }
+
+// TunnelPort is the UDP port on which the servers of a lab of mode TUN take GUE: the one that IANA has
+// given it.
+const TunnelPort = 6080
 
 // Family tells which addresses the nodes have.
 type Family string
@@ -80,7 +89,7 @@ const (
 type Config struct {
 	Name   string `json:"name"`   // "lab"; the first part of the names of its namespaces
 	Mode   Mode   `json:"mode"`   // DR
-	Layout Layout `json:"layout"` // Router for DR, Gateway for NAT
+	Layout Layout `json:"layout"` // Router for DR, Gateway for NAT, Remote for TUN
 	Family Family `json:"family"` // Both
 	MTU    int    `json:"mtu"`    // bytes, 1500
 	Server Server `json:"server"` // Builtin
@@ -113,7 +122,7 @@ func (c Config) complete() (Config, error) {
 	}
 	fitting, ok := layouts[c.Mode]
 	if !ok {
-		return c, fmt.Errorf("%w: mode %q: want dr or nat", ErrConfig, c.Mode)
+		return c, fmt.Errorf("%w: mode %q: want dr, nat or tun", ErrConfig, c.Mode)
 	}
 	setDefault(&c.Layout, fitting[0])
 	if !slices.Contains(fitting, c.Layout) {

@@ -56,7 +56,7 @@ func (s Status) drawPorts(w io.Writer, n Network) {
 		switch {
 		case p.Node == Director && p.Interface == "eth0":
 			holds = "VIP"
-		case s.Mode == DR && slices.Contains(Servers, p.Node):
+		case s.Mode != NAT && slices.Contains(Servers, p.Node):
 			holds = "VIP on lo"
 		}
 		var addrs []string

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"drover/internal/datapath"
+	"drover/internal/realserver"
 )
 
 // stateRoot has one folder for each lab that is up.
@@ -29,8 +30,8 @@ type Lab struct {
 	processes  []Process
 }
 
-// Up makes a lab: namespaces, links, addresses, the VIP on the director and, in mode DR, on the
-// servers, and a server process in each. Neither data path nor services are set up. If it fails or
+// Up makes a lab: namespaces, links, addresses, the VIP on the director and, in modes DR and
+// TUN, on the servers, and a server process in each. Neither data path nor services are set up. If it fails or
 // ctx ends, what it made is taken down again. Its errors may wrap ErrConfig and ErrUp.
 func Up(ctx context.Context, cfg Config) (_ *Lab, err error) {
 	cfg, err = cfg.complete()
@@ -167,7 +168,7 @@ func (l *Lab) takeDown() error {
 		failed = append(failed, p.stop())
 	}
 	for name := range l.namespaces {
-		failed = append(failed, l.ifOurs(name, unloadDataPath))
+		failed = append(failed, l.ifOurs(name, unloadDataPath), l.ifOurs(name, downServer))
 	}
 	// The links next: a program that somebody left running in a node keeps the namespace alive
 	// without its name, and it should be an empty one.
@@ -189,6 +190,14 @@ func (l *Lab) takeDown() error {
 func unloadDataPath() error {
 	if err := datapath.Unload(); err != nil && !errors.Is(err, datapath.ErrNotLoaded) {
 		return fmt.Errorf("unload data path: %w", err)
+	}
+	return nil
+}
+
+// downServer removes the pins of what takes packets out of tunnels: they would outlive the namespace too.
+func downServer() error {
+	if err := realserver.Detach(); err != nil {
+		return fmt.Errorf("take the real server down: %w", err)
 	}
 	return nil
 }

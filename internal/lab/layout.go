@@ -8,6 +8,7 @@ import "net/netip"
 //	gateway:        client -- router -- front -- director -- back{rs1, rs2, rs3}
 //	one-arm:        front{client, director, rs1, rs2, rs3}
 //	two-interface:  client -- router -- front -- director -- back{rs1, rs2, rs3} -- router
+//	remote:         client -- router -- front{director}, router -- back{rs1, rs2, rs3}
 func plan(cfg Config) *Topology {
 	t := &Topology{forwards: map[string]bool{}}
 	front := frontNet.only(cfg.Family)
@@ -23,6 +24,8 @@ func plan(cfg Config) *Topology {
 		t.planOneArm(front, cfg.Mode)
 	case TwoInterface:
 		t.planTwoInterface(clientsNet.only(cfg.Family), front, backNet.only(cfg.Family))
+	case Remote:
+		t.planRemote(clientsNet.only(cfg.Family), front, backNet.only(cfg.Family))
 	}
 	return t
 }
@@ -74,6 +77,17 @@ func (t *Topology) planTwoInterface(clients, front, back Network) {
 	t.attach(Gate, back, routerHost)
 	t.attach(Director, front, directorHost)
 	t.attach(Director, back, directorHost)
+	t.attachServers(back)
+	t.defaultRoute(Director, front, Gate)
+	t.serverRoutes(back, Gate)
+}
+
+func (t *Topology) planRemote(clients, front, back Network) {
+	t.Networks = []Network{clients, front, back}
+	t.Path = "client > router > director > router > server, server > router > client"
+	t.attachRouter(clients, front)
+	t.attach(Gate, back, routerHost)
+	t.attach(Director, front, directorHost)
 	t.attachServers(back)
 	t.defaultRoute(Director, front, Gate)
 	t.serverRoutes(back, Gate)

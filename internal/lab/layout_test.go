@@ -60,7 +60,7 @@ func TestConfigErrors(t *testing.T) {
 		want string
 	}{
 		{"name", Config{Name: "../x"}, `wrong lab configuration: name "../x": want up to 32 lower-case letters, digits and hyphens`},
-		{"mode", Config{Mode: "tun"}, `wrong lab configuration: mode "tun": want dr or nat`},
+		{"mode", Config{Mode: "full"}, `wrong lab configuration: mode "full": want dr, nat or tun`},
 		{"layout of the other mode", Config{Mode: NAT, Layout: Router}, `wrong lab configuration: layout "router": mode nat has gateway and one-arm`},
 		{"layout", Config{Layout: "ring"}, `wrong lab configuration: layout "ring": mode dr has router, one-arm and two-interface`},
 		{"family", Config{Family: "v5"}, `wrong lab configuration: family "v5": want v4, v6 or both`},
@@ -91,6 +91,8 @@ func TestLayouts(t *testing.T) {
 		{Config{Mode: DR, Layout: OneArm, MTU: 9000}, "", ""},
 		{Config{Mode: DR, Layout: TwoInterface}, Gate, Gate},
 		{Config{Mode: NAT, Layout: Gateway}, Gate, Director},
+		{Config{Mode: TUN, Layout: Remote}, Gate, Gate},
+		{Config{Mode: TUN, Layout: Router, Family: V6}, Gate, Gate},
 		{Config{Mode: NAT, Layout: OneArm}, "", Director},
 		{Config{Mode: DR, Family: V4}, Gate, Gate},
 		{Config{Mode: NAT, Family: V6}, Gate, Director},

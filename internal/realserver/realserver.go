@@ -1,6 +1,6 @@
-// Package realserver sets up the server's side of direct routing: the VIP on the loopback interface,
-// and ARP kept from answering for it (the "ARP problem" of LVS). It works on the network namespace
-// of the calling thread.
+// Package realserver sets up the server's side of direct routing and tunnelling: the VIP on the loopback
+// interface, ARP kept from answering for it (the "ARP problem" of LVS), and what takes a director's packets
+// out of their tunnel. It works on the network namespace of the calling thread.
 //
 // IPv4: arp_ignore=1 answers ARP only for addresses of the interface asked on, arp_announce=2 never
 // uses the VIP as the sender of an ARP request (Linux, Documentation/networking/ip-sysctl.rst). The
@@ -16,28 +16,73 @@ import (
 	"slices"
 )
 
-// Config is the state wanted.
-type Config struct {
-	VIPs []netip.Addr // IPv4 and IPv6
-	// Record is the path of the file that keeps what Up changed until Down takes it back. It must
-	// belong to one network namespace, and its folder must exist.
-	Record string
-}
-
 // arpSysctls are set while the server holds IPv4 VIPs, in this order.
 var arpSysctls = []struct{ name, value string }{
 	{"net/ipv4/conf/all/arp_ignore", "1"},
 	{"net/ipv4/conf/all/arp_announce", "2"},
 }
 
-// Up suppresses ARP for the VIPs and only then puts them on lo, so that no neighbour ever learns a
-// VIP from this machine. VIPs that an earlier Up brought and that are no longer in the Config are
-// taken away. Calling it again changes nothing.
-func Up(cfg Config) error { return up(kernel{}, cfg) }
+// Up makes the Config true; calling it again changes nothing. First comes the tunnel, since it is what may
+// be refused. Then ARP is suppressed for the VIPs, and only then they are put on lo, so that no neighbour
+// ever learns a VIP from this machine. What an earlier Up brought and is not in the Config is taken away.
+// Warnings are for a person; the error wraps ErrConfig if it is the Config that is wrong.
+func Up(cfg Config) (warnings []string, err error) {
+	if cfg, err = cfg.complete(); err != nil {
+		return nil, err
+	}
+	rec, err := readRecord(cfg.Record)
+	if err != nil {
+		return nil, err
+	}
+	if warnings, err = upTunnel(cfg, &rec); err != nil {
+		return warnings, err
+	}
+	return warnings, up(kernel{}, cfg)
+}
 
-// Down takes the VIPs from lo, those of the Config and those that Up brought, and only then puts the
-// ARP sysctls back to what Up found. Calling it again, or without Up before, changes nothing more.
-func Down(cfg Config) error { return down(kernel{}, cfg) }
+// Down takes the VIPs from lo, those of the Config and those that Up brought, then puts the ARP sysctls
+// back to what Up found, and takes the tunnel down. Calling it again, or without Up before, changes nothing
+// more.
+func Down(cfg Config) error {
+	rec, err := readRecord(cfg.Record)
+	if err != nil {
+		return err
+	}
+	if err := Detach(); err != nil {
+		return err
+	}
+	if err := removeDevices(rec.Devices); err != nil {
+		return err
+	}
+	return down(kernel{}, cfg)
+}
+
+// upTunnel attaches the programs, or makes the kernel's devices, and undoes what the Config has no more.
+func upTunnel(cfg Config, rec *record) (warnings []string, err error) {
+	if cfg.Tunnel == XDP || cfg.ClampMSS {
+		warnings, err = attachPrograms(cfg)
+	} else {
+		err = Detach()
+	}
+	if err != nil {
+		return nil, err
+	}
+	wanted := devices{}
+	if cfg.Tunnel == Kernel {
+		more, made, err := makeDevices(cfg.Ports, rec.Devices)
+		rec.Devices = made
+		warnings = append(warnings, more...)
+		if err := errors.Join(err, rec.write(cfg.Record)); err != nil {
+			return warnings, err
+		}
+		wanted = made
+	}
+	if err := removeDevices(rec.Devices.without(wanted)); err != nil {
+		return warnings, err
+	}
+	rec.Devices, rec.Tunnel = wanted, cfg.Tunnel
+	return warnings, rec.write(cfg.Record)
+}
 
 // A host is what Up and Down touch of a machine.
 type host interface {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 )
@@ -75,7 +76,7 @@ func (f *fakeHost) taken() []string {
 
 func check(t *testing.T, what string, want, got any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
@@ -151,7 +152,7 @@ lo 2001:db8:2::100/128 nodad noprefixroute deprecated
 lo ::1/128
 `
 	for _, round := range []string{"up", "up again"} {
-		if err := Up(cfg); err != nil {
+		if _, err := Up(cfg); err != nil {
 			t.Fatal(err)
 		}
 		check(t, round, wantUp, dump(t))

@@ -13,6 +13,8 @@ import (
 type record struct {
 	VIPs    []netip.Addr      `json:"vips"`
 	Sysctls map[string]string `json:"sysctls"` // name to the value before Up
+	Tunnel  Tunnel            `json:"tunnel,omitempty"`
+	Devices devices           `json:"devices,omitzero"`
 }
 
 // readRecord gives an empty record where there is no file.

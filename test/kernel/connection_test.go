@@ -67,7 +67,7 @@ func labUp(ctx context.Context, t *testing.T, mode lab.Mode) *lab.Lab {
 }
 
 // balance makes a service at the VIP with the lab's servers, their addresses of the same family.
-func balance(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr, how string) {
+func balance(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr, how ...string) {
 	t.Helper()
 	service := netip.AddrPortFrom(vip, 80).String()
 	run(ctx, t, cluster, lab.Director, "ipvsadm", "-A", "-t", service, "-s", "rr")
@@ -78,7 +78,7 @@ func balance(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr
 		for _, prefix := range port.Addrs {
 			if prefix.Addr().Is4() == vip.Is4() {
 				server := netip.AddrPortFrom(prefix.Addr(), 80).String()
-				run(ctx, t, cluster, lab.Director, "ipvsadm", "-a", "-t", service, "-r", server, how)
+				run(ctx, t, cluster, lab.Director, append([]string{"ipvsadm", "-a", "-t", service, "-r", server}, how...)...)
 			}
 		}
 	}

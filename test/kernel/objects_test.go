@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"drover/internal/datapath"
+	"drover/internal/realserver"
 )
 
 // maxVerified bounds the instructions that the verifier walks through for one program. It gives up at
@@ -24,6 +25,11 @@ func TestObjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	servers, err := realserver.Specs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(specs, servers)
 	if len(specs) == 0 {
 		t.Fatal("the data path has no objects")
 	}

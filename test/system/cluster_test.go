@@ -92,8 +92,11 @@ func (c *cluster) serverPort() uint16 {
 
 // how is ipvsadm's option for the lab's forwarding.
 func (c *cluster) how() string {
-	if c.Config.Mode == lab.NAT {
+	switch c.Config.Mode {
+	case lab.NAT:
 		return "-m"
+	case lab.TUN:
+		return "-i"
 	}
 	return "-g"
 }

@@ -24,6 +24,7 @@ type Packet struct {
 	Payload     []byte
 	Damage      string // what is wrong with its checksums; empty if nothing is
 	Fields      []Field
+	Tunnel      *Tunnel // what it is wrapped in; nil if it is not
 }
 
 // A Field is a piece of the headers, as a person reads it. Fields lie in Data in no order.
@@ -46,8 +47,20 @@ const (
 	TCPChecksum     = "TCP checksum"
 )
 
-// Decode reads a frame; ok is false unless it is TCP on IPv4 or IPv6. It keeps nothing of the frame's memory.
+// Decode reads a frame; ok is false unless it is TCP on IPv4 or IPv6, perhaps in a tunnel: then all but Data
+// and Tunnel is about the inner packet. It keeps nothing of the frame's memory.
 func Decode(frame []byte) (p Packet, ok bool) {
+	tunnel, plain, wrapped := unwrap(frame)
+	if !wrapped {
+		return decode(frame)
+	}
+	if p, ok = decode(plain); ok {
+		p = p.wrapped(tunnel, frame)
+	}
+	return p, ok
+}
+
+func decode(frame []byte) (p Packet, ok bool) {
 	p.Data = slices.Clone(frame)
 	decoded := gopacket.NewPacket(p.Data, layers.LayerTypeEthernet, gopacket.NoCopy)
 	ethernet, _ := decoded.LinkLayer().(*layers.Ethernet)
@@ -136,18 +149,34 @@ func (p Packet) Field(name string) (Field, bool) {
 	return p.Fields[i], true
 }
 
-// rest is the packet with all Fields blanked out.
+// rest is the packet with all Fields blanked out, and without its tunnel.
 func (p Packet) rest() []byte {
 	data := slices.Clone(p.Data)
 	for _, f := range p.Fields {
 		clear(data[f.start:f.end])
 	}
+	if p.Tunnel != nil {
+		const ethernet, kind = 14, 2 // the EtherType is that of the outer header
+		data = slices.Delete(data, ethernet, ethernet+p.Tunnel.Length)
+		copy(data[ethernet-kind:], etherType(data[ethernet]>>4))
+	}
 	return data
 }
 
-// Rest is the number of bytes that are in none of the Fields.
+// etherType is that of an IP version.
+func etherType(version byte) []byte {
+	if version == 6 {
+		return []byte{0x86, 0xdd}
+	}
+	return []byte{0x08, 0x00}
+}
+
+// Rest is the number of bytes that are in none of the Fields, nor in the tunnel.
 func (p Packet) Rest() int {
 	n := len(p.Data)
+	if p.Tunnel != nil {
+		n -= p.Tunnel.Length
+	}
 	for _, f := range p.Fields {
 		n -= f.end - f.start
 	}

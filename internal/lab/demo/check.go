@@ -60,6 +60,13 @@ func (e *evidence) checks(listing string) []Check {
 			e.checkCounters(listing),
 		}
 	}
+	if e.mode == lab.TUN {
+		return []Check{
+			e.checkCrossings("requests go to a server in a tunnel", e.requests, byDR, e.toServer),
+			e.checkBypass(),
+			e.checkCounters(listing),
+		}
+	}
 	name := "only MACs, TTL and IP checksum change"
 	if e.family == lab.V6 {
 		name = "only MACs and hop limit change"
@@ -109,8 +116,11 @@ func judge(p pair, may []string) string {
 }
 
 // toServer: the packet has the MAC of a server and, in NAT, its address and port; in direct routing
-// still the VIP's.
+// still the VIP's, and in a tunnel too.
 func (e *evidence) toServer(p pair) string {
+	if e.mode == lab.TUN {
+		return e.inTunnel(p)
+	}
 	node := e.owner(p.after.To)
 	if !slices.Contains(lab.Servers, node) {
 		return "went to " + node
@@ -121,6 +131,25 @@ func (e *evidence) toServer(p pair) string {
 	}
 	if p.after.Destination != want {
 		return fmt.Sprintf("went to %v, not %v", p.after.Destination, want)
+	}
+	return ""
+}
+
+// inTunnel: the packet, still the VIP's, is in a tunnel from the director to a server, by way of the router.
+func (e *evidence) inTunnel(p pair) string {
+	t := p.after.Tunnel
+	isServer := func(rs string) bool { return t.Destination == e.topology.Addr(rs, e.family) }
+	switch {
+	case t == nil:
+		return "went without a tunnel"
+	case t.Source != e.topology.Addr(lab.Director, e.family):
+		return fmt.Sprintf("the tunnel is from %v", t.Source)
+	case !slices.ContainsFunc(lab.Servers, isServer):
+		return fmt.Sprintf("the tunnel leads to %v", t.Destination)
+	case p.after.Destination != e.service:
+		return fmt.Sprintf("went to %v, not %v", p.after.Destination, e.service)
+	case e.owner(p.after.To) != lab.Gate:
+		return "went to " + e.owner(p.after.To)
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,7 +25,8 @@ type wire struct {
 	seq            uint32
 	window         uint16
 	payload        string
-	checksum       bool // leave it wrong
+	checksum       bool   // leave it wrong
+	outer          string // source and destination of the IPIP tunnel it is in; "" for none
 }
 
 func (w wire) packet(t *testing.T) capture.Packet {
@@ -38,9 +40,17 @@ func (w wire) packet(t *testing.T) capture.Packet {
 		t.Fatal(err)
 	}
 	buffer := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+	all := []gopacket.SerializableLayer{
 		&layers.Ethernet{SrcMAC: net.HardwareAddr(w.from), DstMAC: net.HardwareAddr(w.to), EthernetType: layers.EthernetTypeIPv4},
-		ip, tcp, gopacket.Payload(w.payload)); err != nil {
+	}
+	if from, to, ok := strings.Cut(w.outer, " "); ok {
+		all = append(all, &layers.IPv4{
+			Version: 4, TTL: 64, Protocol: layers.IPProtocolIPv4,
+			SrcIP: net.ParseIP(from).To4(), DstIP: net.ParseIP(to).To4(),
+		})
+	}
+	all = append(all, ip, tcp, gopacket.Payload(w.payload))
+	if err := gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
 		t.Fatal(err)
 	}
 	frame := buffer.Bytes()
@@ -63,6 +73,8 @@ var (
 	frontRS1 = lab.MAC{2, 0, 0, 0, 2, 11}
 	backRS1  = lab.MAC{2, 0, 0, 0, 3, 11}
 	nobody   = lab.MAC{2, 0, 0, 0, 9, 9}
+
+	backRouter = lab.MAC{2, 0, 0, 0, 3, 0xfe}
 )
 
 const client, vip, rip = "203.0.113.10", "192.0.2.100", "198.51.100.11"
@@ -71,6 +83,7 @@ const client, vip, rip = "203.0.113.10", "192.0.2.100", "198.51.100.11"
 var topologies = map[lab.Mode]*lab.Topology{
 	lab.DR:  topology(frontRS1, "front", "192.0.2.11/24"),
 	lab.NAT: topology(backRS1, "back", rip+"/24"),
+	lab.TUN: topology(backRS1, "back", rip+"/24"),
 }
 
 // Places in the recordings of drWires and natWires.
@@ -85,21 +98,32 @@ const (
 // drWires is one request through the director to rs1, and the reply past it.
 func drWires() []wire {
 	return []wire{
-		requestIn:     {lab.Director, "front", router, front, client, vip, 40000, 80, 63, 7, 500, "GET / ", false},
-		requestOut:    {lab.Director, "front", front, frontRS1, client, vip, 40000, 80, 62, 7, 500, "GET / ", false},
-		replySent:     {"rs1", "front", frontRS1, router, vip, client, 80, 40000, 64, 9, 501, "HTTP/1.1 ", false},
-		replyAtRouter: {lab.Gate, "front", frontRS1, router, vip, client, 80, 40000, 64, 9, 501, "HTTP/1.1 ", false},
+		requestIn:     {lab.Director, "front", router, front, client, vip, 40000, 80, 63, 7, 500, "GET / ", false, ""},
+		requestOut:    {lab.Director, "front", front, frontRS1, client, vip, 40000, 80, 62, 7, 500, "GET / ", false, ""},
+		replySent:     {"rs1", "front", frontRS1, router, vip, client, 80, 40000, 64, 9, 501, "HTTP/1.1 ", false, ""},
+		replyAtRouter: {lab.Gate, "front", frontRS1, router, vip, client, 80, 40000, 64, 9, 501, "HTTP/1.1 ", false, ""},
 	}
 }
 
 // natWires is one request through the director to rs1, and the reply through it.
 func natWires() []wire {
 	return []wire{
-		requestIn:     {lab.Director, "front", router, front, client, vip, 40000, 80, 63, 7, 500, "GET / ", false},
-		requestOut:    {lab.Director, "back", back, backRS1, client, rip, 40000, 8080, 62, 7, 500, "GET / ", false},
-		replySent:     {lab.Director, "back", backRS1, back, rip, client, 8080, 40000, 64, 9, 501, "HTTP/1.1 ", false},
-		replyAtRouter: {lab.Gate, "front", front, router, vip, client, 80, 40000, 63, 9, 501, "HTTP/1.1 ", false},
-		replyReturned: {lab.Director, "front", front, router, vip, client, 80, 40000, 63, 9, 501, "HTTP/1.1 ", false},
+		requestIn:     {lab.Director, "front", router, front, client, vip, 40000, 80, 63, 7, 500, "GET / ", false, ""},
+		requestOut:    {lab.Director, "back", back, backRS1, client, rip, 40000, 8080, 62, 7, 500, "GET / ", false, ""},
+		replySent:     {lab.Director, "back", backRS1, back, rip, client, 8080, 40000, 64, 9, 501, "HTTP/1.1 ", false, ""},
+		replyAtRouter: {lab.Gate, "front", front, router, vip, client, 80, 40000, 63, 9, 501, "HTTP/1.1 ", false, ""},
+		replyReturned: {lab.Director, "front", front, router, vip, client, 80, 40000, 63, 9, 501, "HTTP/1.1 ", false, ""},
+	}
+}
+
+// tunWires is one request through the director and the router to rs1, and the reply past the director.
+func tunWires() []wire {
+	const tunnel = "192.0.2.1 " + rip
+	return []wire{
+		requestIn:     {lab.Director, "front", router, front, client, vip, 40000, 80, 63, 7, 500, "GET / ", false, ""},
+		requestOut:    {lab.Director, "front", front, router, client, vip, 40000, 80, 62, 7, 500, "GET / ", false, tunnel},
+		replySent:     {"rs1", "back", backRS1, backRouter, vip, client, 80, 40000, 64, 9, 501, "HTTP/1.1 ", false, ""},
+		replyAtRouter: {lab.Gate, "back", backRS1, backRouter, vip, client, 80, 40000, 64, 9, 501, "HTTP/1.1 ", false, ""},
 	}
 }
 
@@ -188,6 +212,33 @@ func TestChecksNAT(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, failedOf(t, lab.NAT, test.spoil(natWires()), natListing)); diff != "" {
+				t.Errorf("failed checks (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestChecksTUN(t *testing.T) {
+	const (
+		tunnel = "requests go to a server in a tunnel: " + client + ":40000 > " + vip + ":80 [.]: "
+		bypass = "replies bypass the director: "
+	)
+	for _, test := range []struct {
+		name  string
+		spoil func([]wire) []wire
+		want  []string
+	}{
+		{"as it should be", func(w []wire) []wire { return w }, nil},
+		{"no tunnel", set(requestOut, func(w *wire) { w.outer = "" }), []string{tunnel + "went without a tunnel"}},
+		{"tunnel from elsewhere", set(requestOut, func(w *wire) { w.outer = vip + " " + rip }), []string{tunnel + "the tunnel is from " + vip}},
+		{"tunnel to nobody", set(requestOut, func(w *wire) { w.outer = "192.0.2.1 198.51.100.99" }), []string{tunnel + "the tunnel leads to 198.51.100.99"}},
+		{"window", set(requestOut, func(w *wire) { w.window = 9 }), []string{tunnel + "TCP checksum, other bytes changed"}},
+		{"not by the router", set(requestOut, func(w *wire) { w.to = nobody }), []string{tunnel + "went to 02:00:00:00:09:09"}},
+		{"reply through the director", set(replyAtRouter, func(w *wire) { w.node, w.network = lab.Director, "front" }), []string{bypass + "1 packets from 192.0.2.100:80 at the director's port"}},
+		{"reply lost", drop(replyAtRouter), []string{bypass + "1 packets sent by the servers, 0 at the router"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, failedOf(t, lab.TUN, test.spoil(tunWires()), drListing)); diff != "" {
 				t.Errorf("failed checks (-want +got):\n%s", diff)
 			}
 		})

@@ -16,13 +16,13 @@ import (
 	"drover/internal/lab/capture"
 )
 
-// requests is how many are sent: each server's share of them is a whole number in both plays.
+// requests is how many are sent: each server's share of them is a whole number in every play.
 const requests = 12
 
 // Config says what is played.
 type Config struct {
 	Name   string     // of the lab
-	Mode   lab.Mode   // DR or NAT
+	Mode   lab.Mode   // DR, NAT or TUN
 	Family lab.Family // V4 or V6
 	Keep   bool       // leave the lab up at the end
 }
@@ -62,7 +62,7 @@ type stage struct {
 func Run(ctx context.Context, cfg Config, show func(Event)) (result Result, err error) {
 	p, ok := plays[cfg.Mode]
 	if !ok {
-		return Result{}, fmt.Errorf("%w: mode %q: want dr or nat", lab.ErrConfig, cfg.Mode)
+		return Result{}, fmt.Errorf("%w: mode %q: want dr, nat or tun", lab.ErrConfig, cfg.Mode)
 	}
 	show(Waiting{Text: "bringing the lab up"})
 	l, err := lab.Up(ctx, lab.Config{Name: cfg.Name, Mode: cfg.Mode, Family: cfg.Family})

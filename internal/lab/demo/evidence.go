@@ -18,7 +18,7 @@ type evidence struct {
 	client   netip.Addr
 	packets  []capture.Packet
 
-	requests, replies crossings // replies are empty in direct routing
+	requests, replies crossings // replies are empty but in NAT
 }
 
 func newEvidence(p play, t *lab.Topology, f lab.Family, packets []capture.Packet) *evidence {
@@ -33,8 +33,16 @@ func newEvidence(p play, t *lab.Topology, f lab.Family, packets []capture.Packet
 	return e
 }
 
-// inside is the network of the servers, the last one recorded.
-func (e *evidence) inside() string { return e.networks[len(e.networks)-1] }
+// servers is their network, the last one recorded.
+func (e *evidence) servers() string { return e.networks[len(e.networks)-1] }
+
+// inside is the network on which the director sends to the servers.
+func (e *evidence) inside() string {
+	if e.mode == lab.TUN {
+		return "front"
+	}
+	return e.servers()
+}
 
 // mac is that of a node on a network.
 func (e *evidence) mac(node, network string) lab.MAC {
@@ -118,10 +126,15 @@ func (e *evidence) match(in, out func(capture.Packet) bool) crossings {
 	return c
 }
 
-// fromService are the packets of the VIP at a node's port on the clients' side.
+// fromService are the packets of the VIP at a node's port: the clients' side of the director, and in modes
+// without a way back through it, the servers' network.
 func (e *evidence) fromService(node string) []capture.Packet {
+	network := "front"
+	if e.mode != lab.NAT && node != lab.Director {
+		network = e.servers()
+	}
 	return slices.DeleteFunc(slices.Clone(e.packets), func(p capture.Packet) bool {
-		return !e.at(p, node, "front") || p.Source != e.service
+		return !e.at(p, node, network) || p.Source != e.service
 	})
 }
 

@@ -15,7 +15,7 @@ func (e *evidence) exhibits() []Event {
 	if c, ok := e.show(e.requests, "GET /", "The packet with the request"); ok {
 		events = append(events, c)
 	}
-	if e.mode == lab.DR {
+	if e.mode != lab.NAT {
 		return append(events, e.sightings())
 	}
 	if c, ok := e.show(e.replies, "HTTP/1.1 ", "The packet with the reply"); ok {
@@ -38,6 +38,11 @@ func (e *evidence) show(c crossings, payload, title string) (Crossing, bool) {
 		After:       e.owner(after.From) + " > " + e.owner(after.To),
 		Rest:        before.Rest(),
 		RestChanged: slices.Contains(changed, capture.Other),
+	}
+	if t := after.Tunnel; t != nil {
+		for _, header := range t.Headers() {
+			shown.Rows = append(shown.Rows, CrossingRow{header[0], "", header[1], true})
+		}
 	}
 	for _, f := range before.Fields {
 		g, _ := after.Field(f.Name)

@@ -26,6 +26,10 @@ var plays = map[lab.Mode]play{
 		mode: lab.NAT, scheduler: "rr", forwarding: "-m", port: 8080,
 		weights: []int{1, 1, 1}, networks: []string{"front", "back"},
 	},
+	lab.TUN: {
+		mode: lab.TUN, scheduler: "rr", forwarding: "-i", port: 80,
+		weights: []int{1, 1, 1}, networks: []string{"front", "back"},
+	},
 }
 
 // commands are a tutorial's.

@@ -1,0 +1,108 @@
+package realserver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/cilium/ebpf"
+
+	"drover/internal/datapath"
+)
+
+// Status is a real server as it stands.
+type Status struct {
+	VIPs       []netip.Addr         `json:"vips"`    // on lo, in host-long prefixes
+	Tunnel     Tunnel               `json:"tunnel"`  // none | xdp | kernel
+	Ports      []uint16             `json:"ports"`   // UDP, of GUE
+	Devices    []string             `json:"devices"` // of the kernel, if they are what is used
+	Interfaces []datapath.Interface `json:"interfaces"`
+	MSS4       uint32               `json:"mss4"` // what SYNs of the VIPs are lowered to; 0: not
+	MSS6       uint32               `json:"mss6"`
+	Clamped    uint64               `json:"clamped"` // SYNs that were
+	Counters   []Counter            `json:"counters"`
+}
+
+// DefaultRecord gives the path of the record of the calling thread's network namespace, in a folder that
+// it makes: <run folder>/realserver/<cookie>. Down leaves the folder; ForgetFolder removes an empty one.
+func DefaultRecord() (string, error) {
+	cookie, err := datapath.NamespaceCookie()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(recordFolder(), 0o755); err != nil {
+		return "", fmt.Errorf("make the folder of records: %w", err)
+	}
+	return filepath.Join(recordFolder(), strconv.FormatUint(cookie, 10)), nil
+}
+
+func recordFolder() string { return filepath.Join(datapath.RunFolder(), "realserver") }
+
+// ForgetFolder removes the folder that DefaultRecord made, and the run folder, if they are empty.
+func ForgetFolder() {
+	_ = os.Remove(recordFolder())
+	_ = os.Remove(datapath.RunFolder())
+}
+
+// ReadStatus reads the real server of the calling thread's network namespace.
+func ReadStatus(recordPath string) (*Status, error) {
+	rec, err := readRecord(recordPath)
+	if err != nil {
+		return nil, err
+	}
+	s := &Status{
+		Tunnel: rec.Tunnel, Ports: rec.Devices.Ports, Devices: append(rec.Devices.Made, rec.Devices.Raised...),
+		Interfaces: []datapath.Interface{}, Counters: []Counter{},
+	}
+	if s.Tunnel == "" {
+		s.Tunnel = None
+	}
+	if s.VIPs, err = (kernel{}).vips(); err != nil {
+		return nil, err
+	}
+	err = datapath.WithPins(pinKind, false, s.readPins)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Status) readPins(folder string) error {
+	attached, err := datapath.Attached(folder)
+	if err != nil {
+		return err
+	}
+	for _, i := range attached {
+		s.Interfaces = append(s.Interfaces, i)
+	}
+	var maps serverMaps
+	defer maps.Close() //nolint:errcheck // only read
+	for name, m := range map[string]**ebpf.Map{
+		"settings": &maps.Settings, "gue_ports": &maps.GuePorts, "clamped": &maps.Clamped, "outcomes": &maps.Outcomes,
+	} {
+		if *m, err = ebpf.LoadPinnedMap(filepath.Join(folder, name), nil); err != nil {
+			return fmt.Errorf("open the pinned map %s: %w", name, err)
+		}
+	}
+	var settings serverLimits
+	if err := maps.Settings.Lookup(uint32(0), &settings); err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	s.MSS4, s.MSS6 = settings.Mss4, settings.Mss6
+	var port uint16
+	var value uint8
+	for entries := maps.GuePorts.Iterate(); s.Tunnel == XDP && entries.Next(&port, &value); {
+		s.Ports = append(s.Ports, port)
+	}
+	if s.Clamped, err = sum(maps.Clamped, 0); err != nil {
+		return err
+	}
+	if s.Tunnel == XDP {
+		s.Counters, err = readCounters(&maps)
+	}
+	return err
+}
