@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/gopacket/gopacket"
@@ -28,7 +29,7 @@ type flow struct {
 
 // frame makes the Ethernet frame of a packet, its checksums right.
 func (p *packet) frame(f flow) ([]byte, error) {
-	ether, ip := f.headers(p.transport())
+	ip := f.header(p.transport())
 	buffer := gopacket.NewSerializeBuffer()
 	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
 	payload := gopacket.Payload(strings.Repeat("x", p.payload))
@@ -46,10 +47,10 @@ func (p *packet) frame(f flow) ([]byte, error) {
 		}
 		transport = tcp
 	}
-	if err := gopacket.SerializeLayers(buffer, options, ether, ip, transport, payload); err != nil {
+	if err := gopacket.SerializeLayers(buffer, options, ip, transport, payload); err != nil {
 		return nil, fmt.Errorf("make a frame: %w", err)
 	}
-	return buffer.Bytes(), nil
+	return append(f.ethernet(), buffer.Bytes()...), nil
 }
 
 func (p *packet) transport() lvs.Protocol {
@@ -68,17 +69,24 @@ func (p *packet) segment(f flow) *layers.TCP {
 	}
 }
 
-func (f flow) headers(protocol lvs.Protocol) (ether, ip gopacket.SerializableLayer) {
+// ethernet is the frame's header. By hand, as gopacket pads what is short, and ip_vs cuts that off again.
+func (f flow) ethernet() []byte {
+	kind := []byte{0x08, 0x00}
+	if f.from.Addr().Is6() {
+		kind = []byte{0x86, 0xdd}
+	}
+	return slices.Concat(f.destination, f.source, kind)
+}
+
+func (f flow) header(protocol lvs.Protocol) gopacket.SerializableLayer {
 	next := layers.IPProtocol(protocol)
-	link := &layers.Ethernet{SrcMAC: f.source, DstMAC: f.destination, EthernetType: layers.EthernetTypeIPv4}
 	if f.from.Addr().Is4() {
-		return link, &layers.IPv4{
+		return &layers.IPv4{
 			Version: 4, TOS: 0x28, Id: ownID, Flags: layers.IPv4DontFragment, TTL: ownHops, Protocol: next,
 			SrcIP: f.from.Addr().AsSlice(), DstIP: f.to.Addr().AsSlice(),
 		}
 	}
-	link.EthernetType = layers.EthernetTypeIPv6
-	return link, &layers.IPv6{
+	return &layers.IPv6{
 		Version: 6, TrafficClass: 0x28, FlowLabel: ownFlowLabel, NextHeader: next, HopLimit: ownHops,
 		SrcIP: f.from.Addr().AsSlice(), DstIP: f.to.Addr().AsSlice(),
 	}

@@ -20,6 +20,7 @@ type pair struct {
 	base           int    // ports given out to cases
 	forms          int    // listings made, to take turns
 	steps          int    // done, in all
+	last           result // what the last command gave in Drover
 }
 
 // newPair makes both, with a table for so many connections in Drover.
@@ -105,6 +106,7 @@ func (p *pair) compare(s step) error {
 	}
 	o := orderingOf(text)
 	kernel.Stdout, drover.Stdout = ordered(kernel.Stdout, o), ordered(drover.Stdout, o)
+	p.last = drover
 	if diff := cmp.Diff(kernel, drover); diff != "" {
 		return differ("%s (-ip_vs +drover):\n%s", text, diff)
 	}

@@ -60,10 +60,12 @@ func (p *pair) each(base int, all []string, f func(step) error) error {
 // How long the phases go on making up cases, how many steps each does at least, however slow the machine, and
 // after how many failures it ends.
 const (
-	commandsTime = 80 * time.Second
-	trafficTime  = 30 * time.Second
-	leastSteps   = 200
-	maxFailures  = 3
+	commandsTime   = 80 * time.Second
+	trafficTime    = 30 * time.Second
+	recordingsTime = 40 * time.Second
+	leastRuns      = 10
+	leastSteps     = 200
+	maxFailures    = 3
 )
 
 // trials bounds how often a case is tried while it is shrunk, and shrinkTime how long that goes on.

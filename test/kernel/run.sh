@@ -33,6 +33,7 @@ trap 'rm -rf "$share"' EXIT
 CGO_ENABLED=0 go build -trimpath -o "$share/drover" ./cmd/drover
 CGO_ENABLED=0 go test -c -tags kernel61 -o "$share/kernel.test" ./test/kernel
 cp -r test/kernel/testdata "$share/testdata"
+cp -r internal/ipvsadm/testdata/{40-golden.txt,50-errors.txt,state} "$share/testdata/recordings/"
 
 status=0
 "$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v stdbuf)" --with /usr/libexec/coreutils/libstdbuf.so --mem 2048 --timeout "$timeout" test/kernel/guest.sh "$seed" "$@" |
