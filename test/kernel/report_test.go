@@ -57,21 +57,21 @@ func (p *pair) each(base int, all []string, f func(step) error) error {
 	return nil
 }
 
-// How long the phases go on making up cases, how many steps each does at least, however slow the machine, and
-// after how many failures it ends.
+// How long the phases go on with new cases; how much each does at least, however slow the machine; and after
+// how many failures it ends.
 const (
-	commandsTime   = 80 * time.Second
-	trafficTime    = 30 * time.Second
-	recordingsTime = 40 * time.Second
-	leastRuns      = 10
-	leastSteps     = 200
-	maxFailures    = 3
+	commandsTime   = 60 * time.Second
+	trafficTime    = 80 * time.Second
+	recordingsTime = 30 * time.Second
+	leastSteps     = 250
+	leastRuns      = 6 // each has hundreds of steps
+	maxFailures    = 2
 )
 
 // trials bounds how often a case is tried while it is shrunk, and shrinkTime how long that goes on.
 const (
 	trials     = 80
-	shrinkTime = 40 * time.Second
+	shrinkTime = 25 * time.Second
 )
 
 // report fails the test with a case as short as can be found, in the form in which it can be kept.

@@ -183,7 +183,8 @@ func (t *trafficker) change() {
 		t.addServer(1 + t.IntN(servers))
 	case k < 19:
 		t.add("$ ipvsadm -E " + t.service + " " + t.anyScheduler())
-	default:
-		t.add("$ ipvsadm -Z " + t.one("", t.service))
+	case t.chance(30): // ip_vs zeroes what it showed last, so it is given the time to show all
+		t.add("wait 3s")
+		t.add("$ ipvsadm -Z " + t.service)
 	}
 }
