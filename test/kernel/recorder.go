@@ -77,8 +77,10 @@ func (r *recorder) Size() (int, error)                     { return 0, nil }
 func (r *recorder) Timeouts() (lvs.Timeouts, error)        { return lvs.Timeouts{}, nil }
 func (r *recorder) SetTimeouts(lvs.Timeouts) error         { return nil }
 func (r *recorder) Daemons() ([]lvs.SyncDaemon, error)     { return nil, nil }
-func (r *recorder) StopDaemon(lvs.SyncRole) error          { return nil }
-func (r *recorder) Close() error                           { return nil }
+func (r *recorder) StopDaemon(lvs.SyncRole) error {
+	return r.note("", lvs.Service{}, lvs.Destination{})
+}
+func (r *recorder) Close() error { return nil }
 
 // Begin, Commit and Keeps are for tables that make one change of a restore.
 func (r *recorder) Begin() error  { return nil }
