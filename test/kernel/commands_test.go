@@ -20,7 +20,7 @@ const sequence = 60
 func TestCommands(t *testing.T) {
 	seed, p := seedOf(t), newPair(t, sameSize)
 	begin, sequences, failures := time.Now(), 0, 0
-	for budget := budgetOf(commandsTime); failures < maxFailures && !(budget.over() && p.steps >= leastSteps); sequences++ {
+	for budget := budgetOf(commandsTime); failures < maxFailures && (!budget.over() || p.steps < leastSteps); sequences++ {
 		c := newCommander(seed + uint64(sequences))
 		var all []string
 		for range sequence {

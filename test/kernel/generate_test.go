@@ -22,8 +22,10 @@ func TestGenerators(t *testing.T) {
 				all = append(all, c.next())
 			}
 			return all
-		}, []string{"$ ipvsadm -A", "$ ipvsadm -E", "$ ipvsadm -D", "$ ipvsadm -a", "$ ipvsadm -e", "$ ipvsadm -d", "$ ipvsadm -C",
-			"$ ipvsadm -Z", "$ ipvsadm --set", "$ ipvsadm -L", "$ ipvsadm -R < ", "$ ipvsadm-restore < ", "$ ipvsadm-save"}},
+		}, []string{
+			"$ ipvsadm -A", "$ ipvsadm -E", "$ ipvsadm -D", "$ ipvsadm -a", "$ ipvsadm -e", "$ ipvsadm -d", "$ ipvsadm -C",
+			"$ ipvsadm -Z", "$ ipvsadm --set", "$ ipvsadm -L", "$ ipvsadm -R < ", "$ ipvsadm-restore < ", "$ ipvsadm-save",
+		}},
 		{"traffic", traffic, []string{"$ ipvsadm -A", "$ ipvsadm -a", "> tcp", "< tcp", "> udp", "< udp", "$ ipvsadm -e", "$ ipvsadm -d"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

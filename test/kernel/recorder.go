@@ -43,6 +43,7 @@ func (r *recorder) noteKey(op string, k lvs.ServiceKey, d lvs.Destination) error
 func (r *recorder) AddService(s lvs.Service) error {
 	return r.note("add service", s, lvs.Destination{})
 }
+
 func (r *recorder) EditService(s lvs.Service) error {
 	return r.note("edit service", s, lvs.Destination{})
 }

@@ -90,11 +90,6 @@ func parsePacket(text string) (p packet, err error) {
 	return p, err
 }
 
-// command gives the line of a command without stdin.
-func command(program string, words ...string) string {
-	return "$ " + strings.Join(append([]string{program}, words...), " ")
-}
-
 // restore gives the line of `ipvsadm -R`.
 func restore(program, rules string) string {
 	if program == "ipvsadm" {

@@ -23,7 +23,7 @@ const batch = 8
 func TestTraffic(t *testing.T) {
 	seed, p := seedOf(t), newPair(t, manyConnections)
 	begin, cases, failures := time.Now(), 0, 0
-	for budget := budgetOf(trafficTime); failures < maxFailures && !(budget.over() && p.steps >= 2*leastSteps); {
+	for budget := budgetOf(trafficTime); failures < maxFailures && (!budget.over() || p.steps < 2*leastSteps); {
 		must(t, p.flush())
 		bases := map[int]testCase{}
 		for len(bases) < batch && failures < maxFailures {
