@@ -19,7 +19,7 @@ needs_bench-http := ip=iproute2 curl=curl wrk=wrk nft=nftables haproxy=haproxy n
 needs_generate := clang-$(llvm)=clang-$(llvm) llvm-strip-$(llvm)=llvm-$(llvm) \
 	/usr/include/linux/bpf.h=linux-libc-dev
 needs_kernel := qemu-system-x86_64=qemu-system-x86 busybox-static cpio=cpio depmod=kmod \
-	ipvsadm=ipvsadm ip=iproute2 curl=curl
+	ipvsadm=ipvsadm ip=iproute2 curl=curl stdbuf=coreutils
 needs_lint := git=git
 
 # what bpf2go writes
@@ -43,7 +43,7 @@ test: root setup-test ## run the tests on this machine, network namespaces inclu
 	go test -p 1 -count=1 -timeout=10m ./...
 
 .PHONY: test-kernel
-test-kernel: setup-kernel ## load and use the data path on Linux 6.1 in a virtual machine
+test-kernel: setup-kernel ## hold the data path against ip_vs on Linux 6.1, in a virtual machine
 	test/kernel/run.sh
 
 .PHONY: bench

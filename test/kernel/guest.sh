@@ -1,9 +1,17 @@
 #!/bin/sh
-# guest.sh: what run.sh has the virtual machine do. /host is the folder with the two binaries; they are
-# copied first, because the shared folder is read over an emulated bus.
+# guest.sh SEED [FLAG...]: what run.sh has the virtual machine do. FLAGs are the test's. /host is the folder
+# with the two binaries and the recordings; they are copied first, because the shared folder is read over an
+# emulated bus.
 set -eu
+seed=$1
+shift
 mkdir -p /opt/drover
-cp /host/drover /host/kernel.test /opt/drover/
+cp -r /host/. /opt/drover/
 cd /opt/drover
-echo "Linux $(uname -r), booted in $(cat /run/boot-seconds) s"
-exec env DROVER=/opt/drover/drover ./kernel.test -test.v -test.count=1 -test.timeout=270s
+modprobe ip_vs
+# What the initial namespace limits for all: the directors answer with ICMP as often as they are asked.
+echo 1000000 > /proc/sys/net/ipv4/icmp_msgs_per_sec
+echo 1000000 > /proc/sys/net/ipv4/icmp_msgs_burst
+echo "Linux $(uname -r), booted in $(cat /run/boot-seconds) s; DROVER_KERNEL_SEED=$seed"
+export DROVER=/opt/drover/drover DROVER_KERNEL_SEED="$seed"
+exec ./kernel.test -test.v -test.count=1 -test.timeout=570s "$@"

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# run.sh: run this folder's tests on Linux 6.1, in a virtual machine without KVM.
+# run.sh [FLAG...]: run this folder's tests on Linux 6.1, in a virtual machine without KVM.
 #
 # It builds the test and drover as static binaries, boots the virtual machine with the folder that
 # holds them, passes its output through, and closes with "N passed, N failed". The exit status is 0
-# only if tests ran and all passed.
+# only if tests ran and all passed. FLAGs are the test binary's, such as -test.run=TestCommands.
 #
+#   DROVER_KERNEL_SEED     what the made-up cases begin with (by chance; it is printed)
 #   DROVER_KERNEL_VM       the script that boots the machine (../shared/kernel-ipvs/ipvs-vm)
-#   DROVER_KERNEL_TIMEOUT  seconds that the machine may run (300)
+#   DROVER_KERNEL_TIMEOUT  seconds that the machine may run (600)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 vm=${DROVER_KERNEL_VM:-../shared/kernel-ipvs/ipvs-vm}
-timeout=${DROVER_KERNEL_TIMEOUT:-300}
+timeout=${DROVER_KERNEL_TIMEOUT:-600}
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ipvs-vm
 
 if [ ! -x "$vm" ]; then
@@ -26,13 +27,16 @@ if [ ! -e "$cache/kernel.current" ]; then
   [ "$(id -u)" != 0 ] || apt-get update -qq >/dev/null 2>&1 || true
 fi
 
+seed=${DROVER_KERNEL_SEED:-$((RANDOM * 32768 + RANDOM))}
 share=$(mktemp -d)
 trap 'rm -rf "$share"' EXIT
 CGO_ENABLED=0 go build -trimpath -o "$share/drover" ./cmd/drover
 CGO_ENABLED=0 go test -c -tags kernel61 -o "$share/kernel.test" ./test/kernel
+cp -r test/kernel/testdata "$share/testdata"
+cp -r internal/ipvsadm/testdata/{40-golden.txt,50-errors.txt,state} "$share/testdata/recordings/"
 
 status=0
-"$vm" --share-ro "$share" --with "$(command -v curl)" --mem 2048 --timeout "$timeout" test/kernel/guest.sh |
+"$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v stdbuf)" --with /usr/libexec/coreutils/libstdbuf.so --mem 2048 --timeout "$timeout" test/kernel/guest.sh "$seed" "$@" |
   tee "$share/output" || status=$?
 
 passed=$(grep -c '^ *--- PASS:' "$share/output" || true)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "origin.h"
 #include "outcomes.h"
 #include "packet.h"
 #include "types.h"

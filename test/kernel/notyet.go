@@ -1,0 +1,68 @@
+package kernel
+
+import (
+	"net/netip"
+	"slices"
+
+	"drover/internal/lvs"
+)
+
+// An omission is something that ip_vs can do and that no comparison asks Drover for.
+type omission struct {
+	name string
+	asks func(call) bool
+}
+
+// notYet is the one list of what is left out, by name. All generators know every feature; what is in this
+// list is filtered out of what they make. Later issues empty it. Scheduler twos is the exception that
+// stays: Debian's kernel is built without it, so there is nothing to compare with.
+var notYet = []omission{
+	{"firewall-mark services (-f)", func(c call) bool { return c.adds() && c.service.Mark != 0 }},
+	{"SCTP services (--sctp-service)", func(c call) bool { return c.adds() && c.service.Protocol == lvs.SCTP }},
+	{"persistence (-p)", func(c call) bool { return c.service.Flags&lvs.Persistent != 0 }},
+	{"persistence engines (--pe)", func(c call) bool { return c.service.PE != "" }},
+	{"one-packet scheduling (-o)", func(c call) bool { return c.service.Flags&lvs.OnePacket != 0 }},
+	{"the scheduler mh", scheduler("mh")},
+	{"the scheduler fo", scheduler("fo")},
+	{"the scheduler ovf", scheduler("ovf")},
+	{"the scheduler lblc", scheduler("lblc")},
+	{"the scheduler lblcr", scheduler("lblcr")},
+	{"the scheduler twos (not in Debian's kernel)", scheduler("twos")},
+	{"tunnelling (-i)", func(c call) bool { return c.asksServer() && c.server.Forwarding == lvs.Tunnel }},
+	{"connection thresholds (-x, -y)", func(c call) bool { return c.server.Upper != 0 || c.server.Lower != 0 }},
+	{"real servers on the director itself (decided: the design's later steps)", func(c call) bool {
+		return c.asksServer() && isDirectors(c.server.Addr.Addr())
+	}},
+	{"the connection sync daemon (--start-daemon)", func(c call) bool { return c.op == "start daemon" }},
+}
+
+// leftOut gives the name of what a step asks for that is left out, or "".
+func leftOut(s step) string {
+	if s.program == "" {
+		return ""
+	}
+	asked := calls(s)
+	for _, o := range notYet {
+		if slices.ContainsFunc(asked, o.asks) {
+			return o.name
+		}
+	}
+	return ""
+}
+
+func scheduler(name string) func(call) bool {
+	return func(c call) bool {
+		return c.service.Scheduler == name && (c.op == "add service" || c.op == "edit service")
+	}
+}
+
+// adds tells a call that would let something new in.
+func (c call) adds() bool { return c.op == "add service" || c.op == "add server" }
+
+func (c call) asksServer() bool { return c.op == "add server" || c.op == "edit server" }
+
+// isDirectors tells whether an address is one of the director's own; see topology.
+func isDirectors(a netip.Addr) bool {
+	return a.IsLoopback() || slices.ContainsFunc(directorAddresses, func(p netip.Prefix) bool { return p.Addr() == a }) ||
+		slices.ContainsFunc(virtualNetworks, func(p netip.Prefix) bool { return p.Contains(a) })
+}

@@ -1,0 +1,101 @@
+//go:build kernel61
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// seedOf gives the run's seed: that of DROVER_KERNEL_SEED, else one by chance.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("DROVER_KERNEL_SEED")
+	if text == "" {
+		return rand.Uint64N(1 << 32)
+	}
+	seed, err := strconv.ParseUint(text, 0, 64)
+	must(t, err)
+	return seed
+}
+
+// A deadline is a time at which a test has done enough.
+type deadline time.Time
+
+func budgetOf(d time.Duration) deadline { return deadline(time.Now().Add(d)) }
+
+func (d deadline) over() bool { return time.Now().After(time.Time(d)) }
+
+func caseName(kind string, seed uint64) string { return fmt.Sprintf("%s-%d", kind, seed) }
+
+// done prints what a phase did.
+func done(t *testing.T, phase string, begin time.Time, cases, steps int) {
+	t.Helper()
+	t.Logf("%s: %d cases, %d steps in %.0f s", phase, cases, steps, time.Since(begin).Seconds())
+	if steps == 0 {
+		t.Errorf("%s: no step was compared", phase)
+	}
+}
+
+// each does f with each line of a case, its ports from base on, and says at which line it failed.
+func (p *pair) each(base int, all []string, f func(step) error) error {
+	for i, line := range all {
+		s, err := parseStep(line, base)
+		if err == nil {
+			err = f(s)
+		}
+		if err != nil {
+			return fmt.Errorf("step %d, %s: %w", i+1, line, err)
+		}
+	}
+	return nil
+}
+
+// How long the phases go on with new cases; how much each does at least, however slow the machine; and after
+// how many failures it ends.
+const (
+	commandsTime   = 60 * time.Second
+	trafficTime    = 80 * time.Second
+	recordingsTime = 30 * time.Second
+	leastSteps     = 250
+	leastRuns      = 6 // each has hundreds of steps
+	maxFailures    = 2
+)
+
+// trials bounds how often a case is tried while it is shrunk, and shrinkTime how long that goes on.
+const (
+	trials     = 80
+	shrinkTime = 25 * time.Second
+)
+
+// report fails the test with a case as short as can be found, in the form in which it can be kept.
+func (p *pair) report(t *testing.T, c testCase, err error, try func([]string) error) {
+	t.Helper()
+	var found *difference
+	if !errors.As(err, &found) {
+		t.Fatalf("%s: %v", c.name, err)
+	}
+	last, enough := err, budgetOf(shrinkTime)
+	c.lines = shrink(c.lines, trials, func(lines []string) bool {
+		if enough.over() {
+			return false
+		}
+		err := try(lines)
+		if errors.As(err, &found) {
+			last = err
+			return true
+		}
+		return false
+	})
+	t.Errorf("%v\nto keep as test/kernel/testdata/cases/%s.txt:\n%s", last, c.name, indent(c.file()))
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
+}

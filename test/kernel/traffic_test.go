@@ -1,0 +1,118 @@
+//go:build kernel61
+
+package kernel
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// manyConnections is the capacity of Drover's table where connections of many cases come together.
+const manyConnections = 1 << 16
+
+// batch is how many cases are run before their counters are compared, for which ip_vs needs time.
+const batch = 8
+
+// TestTraffic sends the same made-up packets through both, while servers come, go and change, and compares
+// each frame that is sent on, and the connections, states and counters that are left.
+func TestTraffic(t *testing.T) {
+	seed, p := seedOf(t), newPair(t, manyConnections)
+	begin, cases, failures := time.Now(), 0, 0
+	for budget := budgetOf(trafficTime); failures < maxFailures && (!budget.over() || p.steps < 2*leastSteps); {
+		must(t, p.flush())
+		bases := map[int]testCase{}
+		for len(bases) < batch && failures < maxFailures {
+			c := testCase{caseName("traffic", seed+uint64(cases)), traffic(seed + uint64(cases))}
+			cases++
+			base := p.freshPorts()
+			if err := p.converse(base, c.lines); err != nil {
+				p.report(t, c, err, p.trafficAlone)
+				failures++
+				continue
+			}
+			bases[base] = c
+		}
+		for base, c := range bases {
+			if err := p.compareCounters(base); err != nil && failures < maxFailures {
+				p.report(t, c, err, p.trafficAlone)
+				failures++
+			}
+		}
+	}
+	done(t, "traffic", begin, cases, p.steps)
+}
+
+// trafficAlone does all that is done to a case, to this one alone.
+func (p *pair) trafficAlone(all []string) error {
+	if err := p.flush(); err != nil {
+		return err
+	}
+	base := p.freshPorts()
+	if err := p.converse(base, all); err != nil {
+		return err
+	}
+	return p.compareCounters(base)
+}
+
+// converse runs the steps of a case with ports from base on, and compares its servers and connections.
+func (p *pair) converse(base int, all []string) error {
+	if err := p.each(base, all, p.do); err != nil {
+		return err
+	}
+	return p.compareConnections(base)
+}
+
+// compareConnections compares the lines of -Lnc of a case, by its ports.
+func (p *pair) compareConnections(base int) error {
+	kernel, drover, err := p.ask(func(d *director) (result, error) { return d.line("-Lnc") })
+	if err != nil {
+		return err
+	}
+	keep := func(line string) bool { return hasPort(line, base) }
+	if lines := differences(connections(kernel.Stdout, keep), connections(drover.Stdout, keep)); len(lines) > 0 {
+		return differ("connections (-ip_vs +drover):\n%s", strings.Join(lines, "\n"))
+	}
+	return nil
+}
+
+// hasPort tells whether a line names a port of a case.
+func hasPort(line string, base int) bool {
+	return strings.Contains(line, fmt.Sprintf(":%d ", base)) || strings.Contains(line, fmt.Sprintf(":%d ", base+2))
+}
+
+// countersTime is how long ip_vs may take to show what it has counted: it adds up every two seconds.
+const countersTime = 5 * time.Second
+
+// compareCounters compares the services of a case, with their active and inactive connections and their
+// counters.
+func (p *pair) compareCounters(base int) error {
+	for _, form := range []string{"-Ln --nosort", "-Ln --nosort --stats --exact"} {
+		for begin := time.Now(); ; time.Sleep(250 * time.Millisecond) {
+			kernel, drover, err := p.ask(func(d *director) (result, error) { return d.line(form) })
+			if err != nil {
+				return err
+			}
+			diff := cmp.Diff(ofCase(kernel.Stdout, base), ofCase(drover.Stdout, base))
+			if diff == "" {
+				break
+			}
+			if time.Since(begin) > countersTime {
+				return differ("%s (-ip_vs +drover):\n%s", form, diff)
+			}
+		}
+	}
+	return nil
+}
+
+// ofCase gives the services of a case in a listing, each with its servers.
+func ofCase(listing string, base int) []string {
+	return slices.DeleteFunc(blocks(listing), func(b string) bool {
+		first, _, _ := strings.Cut(b, "\n")
+		return !isService(b) || !hasPort(first+" ", base)
+	})
+}
