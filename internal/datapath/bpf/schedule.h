@@ -124,9 +124,9 @@ static __always_inline struct candidate better(struct candidate best, struct can
 	return less(other.cost, weight, best.cost, ELEMENT_WEIGHT(best.element)) ? other : best;
 }
 
-static __always_inline __u64 cost_of(const struct block_head *head, __u64 conns)
+static __always_inline __u64 cost_of(const struct block_head *head, __u32 rule, __u64 conns)
 {
-	if (head->rule & RULE_IDLE_FIRST && !(__u32)conns)
+	if (rule & RULE_IDLE_FIRST && !(__u32)conns)
 		return 0;
 	return (__u64)(__u32)conns * head->active_cost + (conns >> 32) * head->inactive_cost +
 	       head->base_cost;
@@ -148,13 +148,14 @@ __noinline int look_at_group(__u32 block, __u32 group)
 {
 	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
 	__u32 key = block + 1 + group * (GROUP_SERVERS / CHUNK_WORDS);
-	__u64 full_above, slack = 0;
 	struct candidate best;
 	struct minimum *m;
+	__u64 slack = 0;
+	__u32 rule;
 
 	if (!head)
 		return 0;
-	full_above = -(__u64)!!(READ(head->rule) & RULE_OVERFLOW);
+	rule = READ(head->rule);
 	m = minimum_of(block, head, group);
 	if (!m)
 		return 0;
@@ -173,14 +174,16 @@ __noinline int look_at_group(__u32 block, __u32 group)
 			if (!n)
 				return 0;
 			conns = READ(n->word);
-			slack |= IF_NEGATIVE(2 * (__u64)(__u32)conns - weight);
-			weight &= ~(IF_NEGATIVE(weight - (__u32)conns) & full_above);
-			best = better(best, (struct candidate){ cost_of(head, conns), e }, weight);
+			if (rule & RULE_SLACK)
+				slack |= IF_NEGATIVE(2 * (__u64)(__u32)conns - weight);
+			if (rule & RULE_OVERFLOW)
+				weight &= ~IF_NEGATIVE(weight - (__u32)conns);
+			best = better(best, (struct candidate){ cost_of(head, rule, conns), e }, weight);
 		}
 	}
 	WRITE(m->cost, best.cost);
 	WRITE(m->element, best.element);
-	if (head->rule & RULE_SLACK)
+	if (rule & RULE_SLACK)
 		note_slack(head, group, slack);
 	return 1;
 }
