@@ -186,10 +186,7 @@ func Unload() error {
 		if err := collectDead(); err != nil {
 			return err
 		}
-		unlock, err := f.lock()
-		if errors.Is(err, fs.ErrNotExist) {
-			return ErrNotLoaded
-		}
+		unlock, err := f.lockLoaded()
 		if err != nil {
 			return err
 		}
@@ -214,6 +211,30 @@ func (f folder) unload() error {
 	return errors.Join(err, f.remove())
 }
 
+// whereLoaded calls f with the folder of the calling thread's network namespace, where its pins can be
+// opened. ErrNotLoaded if there is no data path.
+func whereLoaded(f func(folder) error) error {
+	return inInitialMounts(func() error {
+		own, err := ownFolder()
+		if err != nil {
+			return err
+		}
+		if !pinsMounted() || !own.ready() {
+			return ErrNotLoaded
+		}
+		return f(own)
+	})
+}
+
+// lockLoaded is lock for what should be there: ErrNotLoaded if it was unloaded meanwhile.
+func (f folder) lockLoaded() (unlock func(), err error) {
+	unlock, err = f.lock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotLoaded
+	}
+	return unlock, err
+}
+
 // Open opens the data path of the calling thread's network namespace, to change it (one at a time) or
 // only to read. ErrNotLoaded if there is none.
 func Open(change bool) (*Table, error) {
@@ -221,14 +242,7 @@ func Open(change bool) (*Table, error) {
 		return nil, err
 	}
 	var t *Table
-	err := inInitialMounts(func() error {
-		f, err := ownFolder()
-		if err != nil {
-			return err
-		}
-		if !pinsMounted() || !f.ready() {
-			return ErrNotLoaded
-		}
+	err := whereLoaded(func(f folder) (err error) {
 		t, err = f.open(change)
 		return err
 	})
@@ -238,10 +252,7 @@ func Open(change bool) (*Table, error) {
 func (f folder) open(change bool) (_ *Table, err error) {
 	var unlock func()
 	if change {
-		if unlock, err = f.lock(); errors.Is(err, fs.ErrNotExist) {
-			return nil, ErrNotLoaded // unloaded meanwhile
-		}
-		if err != nil {
+		if unlock, err = f.lockLoaded(); err != nil {
 			return nil, err
 		}
 		defer func() {

@@ -48,14 +48,7 @@ func ReadStatus() (*Status, error) {
 		return nil, err
 	}
 	var s *Status
-	err := inInitialMounts(func() error {
-		f, err := ownFolder()
-		if err != nil {
-			return err
-		}
-		if !pinsMounted() || !f.ready() {
-			return ErrNotLoaded
-		}
+	err := whereLoaded(func(f folder) (err error) {
 		s, err = f.status()
 		return err
 	})

@@ -3,7 +3,6 @@ package datapath
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -36,18 +35,8 @@ func Upgrade(force bool) (*Upgraded, error) {
 		return nil, err
 	}
 	var done *Upgraded
-	err := inInitialMounts(func() error {
-		f, err := ownFolder()
-		if err != nil {
-			return err
-		}
-		if !pinsMounted() || !f.ready() {
-			return ErrNotLoaded
-		}
-		unlock, err := f.lock()
-		if errors.Is(err, fs.ErrNotExist) {
-			return ErrNotLoaded // unloaded meanwhile
-		}
+	err := whereLoaded(func(f folder) error {
+		unlock, err := f.lockLoaded()
 		if err != nil {
 			return err
 		}
