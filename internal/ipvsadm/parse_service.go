@@ -2,7 +2,6 @@ package ipvsadm
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"drover/internal/lvs"
@@ -122,6 +121,6 @@ func (p *parser) persistenceEngine(arg argument) error {
 }
 
 func (p *parser) schedulerFlags(arg argument) error {
-	p.flagsNames = strings.Trim(arg.text[:min(len(arg.text), maxFlagNames)], ",")
+	p.flagsNames = arg.text[:min(len(arg.text), maxFlagNames)]
 	return p.options.add(optSchedFlags)
 }

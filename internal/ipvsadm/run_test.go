@@ -101,6 +101,36 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
+// TestSchedulerFlagsOfSeparators: a list that names no flag is none if it is empty, else it is refused, before
+// anything is changed, and ends a restore.
+func TestSchedulerFlagsOfSeparators(t *testing.T) {
+	const add, list = "-A -t 192.0.2.1:80 -s sh -b ", "-A -t 192.0.2.1:80 -s sh"
+	for _, row := range []struct {
+		flags string
+		want  result
+		saved string
+	}{
+		{",sh-port,", result{}, list + " -b sh-port\n"},
+		{"", result{}, list + "\n"},
+		{",", result{Stderr: "invalid scheduler flag `,'\n", Status: 2}, ""},
+		{",,", result{Stderr: "invalid scheduler flag `,,'\n", Status: 2}, ""},
+	} {
+		table := newFake()
+		words := append(strings.Fields(add), row.flags)
+		if diff := cmp.Diff(row.want, run(table, goldenHosts, "", "ipvsadm", words...)); diff != "" {
+			t.Errorf("-b %q (-want +got):\n%s", row.flags, diff)
+		}
+		if saved := run(table, goldenHosts, "", "ipvsadm", "-Sn").Stdout; saved != row.saved {
+			t.Errorf("-b %q: saved %q, want %q", row.flags, saved, row.saved)
+		}
+	}
+	table := newFake()
+	got := run(table, goldenHosts, add+",\n"+list+"\n", "ipvsadm", "-R")
+	if saved := run(table, goldenHosts, "", "ipvsadm", "-Sn").Stdout; got.Status != 2 || saved != "" {
+		t.Errorf("restore: status %d, then saved %q", got.Status, saved)
+	}
+}
+
 // TestOpenFails checks the answers where there is no table.
 func TestOpenFails(t *testing.T) {
 	for _, row := range []struct {

@@ -26,8 +26,12 @@ var schedulerFlags = []schedulerFlag{
 
 const anySchedulerFlag = lvs.SchedFlag1 | lvs.SchedFlag2 | lvs.SchedFlag3
 
-// readSchedulerFlags reads the argument of -b, once the scheduler is known.
+// readSchedulerFlags reads the argument of -b, once the scheduler is known. Empty names are passed over, but
+// one of separators alone is refused: ipvsadm 1.31 ends there by a segmentation fault, and changes nothing.
 func (p *parser) readSchedulerFlags() error {
+	if p.flagsNames != "" && strings.Trim(p.flagsNames, ",") == "" {
+		return refuse("invalid scheduler flag `%s'", p.flagsNames)
+	}
 	scheduler := p.service.Scheduler
 	if scheduler == "" {
 		scheduler = defaultScheduler

@@ -3,6 +3,7 @@ package realserver
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -170,6 +171,98 @@ func TestUpRefused(t *testing.T) {
 		check(t, "VIPs", 0, len(s.VIPs))
 		check(t, "pins", []string(nil), pinsLeft(t))
 	}
+}
+
+// TestFailedUpLeavesNothing: what fails late, after the programs are attached or the first VIP is there, is
+// undone, but for what was there before.
+func TestFailedUpLeavesNothing(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		spoil func(Config) error
+		mend  func(Config) error
+		want  string
+	}{
+		{
+			"no record can be written",
+			func(c Config) error { return os.Mkdir(c.Record+".new", 0o755) },
+			func(c Config) error { return os.Remove(c.Record + ".new") },
+			"write record: ",
+		},
+		{
+			"lo takes no IPv6",
+			func(Config) error { return kernel{}.setSysctl("net/ipv6/conf/lo/disable_ipv6", "1") },
+			func(Config) error { return kernel{}.setSysctl("net/ipv6/conf/lo/disable_ipv6", "0") },
+			"add 2001:db8:2::100 to lo: ",
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			cfg := newServer(t)
+			cfg.VIPs, cfg.ClampMSS = []netip.Addr{vip4, other, vip6}, true
+			if err := errors.Join(kernel{}.addVIP(vip4), row.spoil(cfg)); err != nil {
+				t.Fatal(err)
+			}
+			before := dump(t)
+			_, err := Up(cfg)
+			if err == nil || !strings.HasPrefix(err.Error(), row.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Up: %v, want %s...", err, row.want)
+			}
+			check(t, "host", before, dump(t))
+			check(t, "pins", []string(nil), pinsLeft(t))
+			check(t, "clamped interfaces", []string(nil), clampedOn(t))
+			if _, err := os.Stat(cfg.Record); !os.IsNotExist(err) {
+				t.Errorf("record: %v, want none", err)
+			}
+			if err := row.mend(cfg); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestUpByKernel makes the devices of the kernel and removes them. Where it has none, Up says so and leaves
+// nothing; that they carry packets is seen on a kernel that has them all, in test/kernel.
+func TestUpByKernel(t *testing.T) {
+	cfg := newServer(t)
+	cfg.Tunnel, cfg.ClampMSS, cfg.Ports, cfg.Interfaces = Kernel, true, nil, nil
+	links := linkNames(t)
+	warnings, err := Up(cfg)
+	if err != nil {
+		check(t, "error", "the kernel has no tunnel devices at all: use the tunnel xdp", err.Error())
+		t.Logf("NOT RUN on this host: packets through the kernel's devices: %v", err)
+	}
+	for _, warning := range warnings {
+		t.Logf("NOT RUN on this host: %s", warning)
+	}
+	s, err2 := ReadStatus(cfg.Record)
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	check(t, "devices are made", err == nil, len(s.Devices) > 0)
+	if err == nil {
+		if err := Down(Config{Record: cfg.Record}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, "pins", []string(nil), pinsLeft(t))
+	check(t, "links", links, linkNames(t))
+	t.Log("NOT RUN on this host: GUE by the kernel's module fou; see TestRealServer of test/kernel")
+}
+
+// linkNames are those of all devices but those that a module brings to each namespace by itself.
+func linkNames(t *testing.T) []string {
+	t.Helper()
+	devices, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, device := range devices {
+		if name := device.Attrs().Name; name != "sit0" && name != "tunl0" && !strings.HasPrefix(name, "ip6tnl") &&
+			!strings.HasPrefix(name, "gre") && !strings.HasPrefix(name, "erspan") && !strings.HasPrefix(name, "ip6gre") {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func attachedTo(s *Status) []string {

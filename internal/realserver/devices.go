@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os/exec"
 	"slices"
 
@@ -113,6 +114,48 @@ func (d *devices) raise(name, existing string) error {
 	}
 	if !slices.Contains(d.Made, name) {
 		d.Raised = append(d.Raised, name)
+	}
+	return nil
+}
+
+// addressDevices gives our devices the IPv4 VIPs, and no others: where the kernel looks at sources at all, it
+// takes no packet of a device that has no address.
+func addressDevices(vips []netip.Addr) error {
+	for _, kind := range kinds {
+		name := kind.link.Attrs().Name
+		device, err := netlink.LinkByName(name)
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			continue
+		}
+		if err == nil {
+			err = addressDevice(device, vips)
+		}
+		if err != nil {
+			return fmt.Errorf("give the device %s the VIPs: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func addressDevice(device netlink.Link, vips []netip.Addr) error {
+	there, err := netlink.AddrList(device, netlink.FAMILY_V4)
+	if err != nil {
+		return err
+	}
+	for _, a := range there {
+		if vip, ok := netip.AddrFromSlice(a.IP.To4()); !ok || !slices.Contains(vips, vip) {
+			if err := netlink.AddrDel(device, &a); err != nil {
+				return err
+			}
+		}
+	}
+	for _, vip := range vips {
+		if !vip.Is4() {
+			continue
+		}
+		if err := netlink.AddrReplace(device, vipAddr(vip)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -25,19 +25,44 @@ var arpSysctls = []struct{ name, value string }{
 // Up makes the Config true; calling it again changes nothing. First comes the tunnel, since it is what may
 // be refused. Then ARP is suppressed for the VIPs, and only then they are put on lo, so that no neighbour
 // ever learns a VIP from this machine. What an earlier Up brought and is not in the Config is taken away.
-// Warnings are for a person; the error wraps ErrConfig if it is the Config that is wrong.
+// A first Up that fails leaves nothing behind. Warnings are for a person; the error wraps ErrConfig if it is
+// the Config that is wrong.
 func Up(cfg Config) (warnings []string, err error) {
 	if cfg, err = cfg.complete(); err != nil {
 		return nil, err
 	}
-	rec, err := readRecord(cfg.Record)
+	before, err := readRecord(cfg.Record)
 	if err != nil {
 		return nil, err
 	}
-	if warnings, err = upTunnel(cfg, &rec); err != nil {
-		return warnings, err
+	held, err := kernel{}.vips()
+	if err != nil {
+		return nil, err
 	}
-	return warnings, up(kernel{}, cfg)
+	rec := before
+	if warnings, err = upTunnel(cfg, &rec); err == nil {
+		err = up(kernel{}, cfg)
+	}
+	if err == nil && cfg.Tunnel == Kernel { // the VIPs only now that ARP is suppressed
+		err = addressDevices(cfg.VIPs)
+	}
+	if first := before.Tunnel == "" && len(before.VIPs) == 0; err != nil && first {
+		err = errors.Join(err, undo(cfg, rec.Devices, held))
+	}
+	return warnings, err
+}
+
+// undo takes back what a first Up changed before it failed. VIPs that were on lo already stay.
+func undo(cfg Config, made devices, held []netip.Addr) error {
+	rec, err := readRecord(cfg.Record)
+	if err == nil && len(rec.VIPs) > 0 {
+		rec.VIPs = difference(rec.VIPs, held)
+		err = rec.write(cfg.Record)
+	}
+	if err = errors.Join(err, Detach(), removeDevices(made)); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	return down(kernel{}, Config{Record: cfg.Record})
 }
 
 // Down takes the VIPs from lo, those of the Config and those that Up brought, then puts the ARP sysctls
@@ -70,9 +95,12 @@ func upTunnel(cfg Config, rec *record) (warnings []string, err error) {
 	wanted := devices{}
 	if cfg.Tunnel == Kernel {
 		more, made, err := makeDevices(cfg.Ports, rec.Devices)
-		rec.Devices = made
 		warnings = append(warnings, more...)
-		if err := errors.Join(err, rec.write(cfg.Record)); err != nil {
+		if err != nil {
+			return warnings, errors.Join(err, removeDevices(made.without(rec.Devices)))
+		}
+		rec.Devices = made
+		if err := rec.write(cfg.Record); err != nil {
 			return warnings, err
 		}
 		wanted = made

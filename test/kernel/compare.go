@@ -15,6 +15,22 @@ type result struct {
 	Status         int
 }
 
+// What a status can be beside a program's.
+const (
+	unknown = -1 // of a line of a restore that goes on
+	crashed = -2 // of a program that was ended by a signal
+)
+
+// afterCrash gives what is expected of Drover where ipvsadm crashed, as it does for "-b ,": that it refuses by
+// one line more than ipvsadm had printed. What that had on stdout may be lost. The tables are compared as ever.
+func afterCrash(kernel, drover result) result {
+	more, same := strings.CutPrefix(drover.Stderr, kernel.Stderr)
+	if same && drover.Status > 0 && strings.Count(more, "\n") == 1 {
+		return drover
+	}
+	return kernel
+}
+
 // An ordering says how two listings are made comparable.
 type ordering int
 

@@ -138,10 +138,18 @@ func spawn(program string, args []string, stdin string) (result, error) {
 	}
 	err := cmd.Run()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
 		return result{}, fmt.Errorf("run %s %s: %w", program, strings.Join(args, " "), err)
 	}
-	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}, nil
+	return result{stdout.String(), stderr.String(), statusOf(cmd.ProcessState)}, nil
+}
+
+// statusOf gives a program's exit status, or crashed.
+func statusOf(s *os.ProcessState) int {
+	if !s.Exited() {
+		return crashed
+	}
+	return s.ExitCode()
 }
 
 // collect adds what has come out of the director.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -39,6 +40,7 @@ func wire(t *testing.T, n *namespace, name string) map[side]*port {
 		back:  connect(t, n, name+"b", string(back), backMAC),
 	}
 	must(t, n.run(furnish))
+	must(t, n.run(fillChecksums))
 	return ports
 }
 
@@ -46,6 +48,17 @@ func set(all []struct{ name, value string }) error {
 	for _, s := range all {
 		if err := os.WriteFile(filepath.Join("/proc/sys", s.name), []byte(s.value), 0o644); err != nil {
 			return fmt.Errorf("set %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// fillChecksums has the kernel fill in the checksums of what a tunnel puts around a packet: it leaves them to the
+// device else, and a veth does nothing.
+func fillChecksums() error {
+	for _, s := range []side{front, back} {
+		if output, err := exec.Command("ethtool", "-K", string(s), "tx", "off").CombinedOutput(); err != nil {
+			return fmt.Errorf("switch checksum offload of %s off: %w: %s", s, err, output)
 		}
 	}
 	return nil

@@ -22,13 +22,7 @@ var notYet = []omission{
 	{"persistence (-p)", func(c call) bool { return c.service.Flags&lvs.Persistent != 0 }},
 	{"persistence engines (--pe)", func(c call) bool { return c.service.PE != "" }},
 	{"one-packet scheduling (-o)", func(c call) bool { return c.service.Flags&lvs.OnePacket != 0 }},
-	{"the scheduler mh", scheduler("mh")},
-	{"the scheduler fo", scheduler("fo")},
-	{"the scheduler ovf", scheduler("ovf")},
-	{"the scheduler lblc", scheduler("lblc")},
-	{"the scheduler lblcr", scheduler("lblcr")},
 	{"the scheduler twos (not in Debian's kernel)", scheduler("twos")},
-	{"tunnelling (-i)", func(c call) bool { return c.asksServer() && c.server.Forwarding == lvs.Tunnel }},
 	{"connection thresholds (-x, -y)", func(c call) bool { return c.server.Upper != 0 || c.server.Lower != 0 }},
 	{"real servers on the director itself (decided: the design's later steps)", func(c call) bool {
 		return c.asksServer() && isDirectors(c.server.Addr.Addr())

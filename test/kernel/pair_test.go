@@ -101,8 +101,11 @@ func (p *pair) compare(s step) error {
 	if err != nil {
 		return err
 	}
-	if kernel.Status == unknown {
+	switch kernel.Status {
+	case unknown:
 		drover.Status = unknown
+	case crashed:
+		kernel = afterCrash(kernel, drover)
 	}
 	o := orderingOf(text)
 	kernel.Stdout, drover.Stdout = ordered(kernel.Stdout, o), ordered(drover.Stdout, o)

@@ -25,6 +25,16 @@ func seedOf(t *testing.T) uint64 {
 	return seed
 }
 
+// stepsDone counts the steps of all phases.
+var stepsDone int
+
+// TestMain says at the end how much was compared, and how to do it again.
+func TestMain(m *testing.M) {
+	status := m.Run()
+	fmt.Printf("%d steps, seed %s\n", stepsDone, os.Getenv("DROVER_KERNEL_SEED"))
+	os.Exit(status)
+}
+
 // A deadline is a time at which a test has done enough.
 type deadline time.Time
 
@@ -38,6 +48,7 @@ func caseName(kind string, seed uint64) string { return fmt.Sprintf("%s-%d", kin
 func done(t *testing.T, phase string, begin time.Time, cases, steps int) {
 	t.Helper()
 	t.Logf("%s: %d cases, %d steps in %.0f s", phase, cases, steps, time.Since(begin).Seconds())
+	stepsDone += steps
 	if steps == 0 {
 		t.Errorf("%s: no step was compared", phase)
 	}

@@ -14,9 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unknown is the status of a line of a restore that goes on.
-const unknown = -1
-
 // rules is one run of the real `ipvsadm -R` that is given one line after the other: starting a program takes
 // a hundred times as long as a line. It is started anew when a line ends it.
 type rules struct {
@@ -103,7 +100,7 @@ func (r *rules) ended(stdout string) (result, error) {
 	}
 	stderr, err := r.complaints()
 	unix.Close(r.stderr)
-	status := r.process.ProcessState.ExitCode()
+	status := statusOf(r.process.ProcessState)
 	r.process = nil
 	return result{stdout, stderr, status}, err
 }

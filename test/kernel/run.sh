@@ -3,7 +3,8 @@
 #
 # It builds the test and drover as static binaries, boots the virtual machine with the folder that
 # holds them, passes its output through, and closes with "N passed, N failed". The exit status is 0
-# only if tests ran and all passed. FLAGs are the test binary's, such as -test.run=TestCommands.
+# only if tests ran and all passed, without FLAGs in at least 1,000 steps. FLAGs are the test binary's,
+# such as -test.run=TestCommands.
 #
 #   DROVER_KERNEL_SEED     what the made-up cases begin with (by chance; it is printed)
 #   DROVER_KERNEL_VM       the script that boots the machine (../shared/kernel-ipvs/ipvs-vm)
@@ -36,7 +37,8 @@ cp -r test/kernel/testdata "$share/testdata"
 cp -r internal/ipvsadm/testdata/{40-golden.txt,50-errors.txt,state} "$share/testdata/recordings/"
 
 status=0
-"$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v stdbuf)" --with /usr/libexec/coreutils/libstdbuf.so --mem 2048 --timeout "$timeout" test/kernel/guest.sh "$seed" "$@" |
+"$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v ethtool)" --with "$(command -v stdbuf)" \
+  --with /usr/libexec/coreutils/libstdbuf.so --mem 2048 --timeout "$timeout" test/kernel/guest.sh "$seed" "$@" |
   tee "$share/output" || status=$?
 
 passed=$(grep -c '^ *--- PASS:' "$share/output" || true)
@@ -46,6 +48,11 @@ if [ "$status" != 0 ] && [ "$failed" = 0 ]; then
   failed=1
 elif [ "$passed" = 0 ] && [ "$failed" = 0 ]; then
   echo "test-kernel: no test ran" >&2
+  failed=1
+fi
+steps=$(sed -n 's/^\([0-9]*\) steps, seed .*/\1/p' "$share/output")
+if [ "$#" = 0 ] && [ "$failed" = 0 ] && [ "${steps:-0}" -lt 1000 ]; then
+  echo "test-kernel: ${steps:-0} steps were compared, expected at least 1000" >&2
   failed=1
 fi
 echo "$passed passed, $failed failed"

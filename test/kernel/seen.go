@@ -58,9 +58,16 @@ func (s seen) String() string {
 		return text + fmt.Sprintf("%x", s.frame)
 	}
 	from, to := network.NetworkFlow().Endpoints()
+	if packet.Layer(layers.LayerTypeICMPv6) != nil {
+		// Linux answers in the VIP's name if an interface has that address; here a route makes it local.
+		return text + fmt.Sprintf("to %s %s", to, meaning(packet))
+	}
+	if isDirectorsText(from.String()) { // a tunnel's outer packet
+		return text + fmt.Sprintf("%s > %s %x", from, to, masked(s.frame))
+	}
 	text += fmt.Sprintf("%s > %s %s", from, to, meaning(packet))
-	if forwarded(packet) || isDirectorsText(from.String()) {
-		return text + fmt.Sprintf(" %x", masked(s.frame))
+	if forwarded(packet) {
+		return text + fmt.Sprintf(" %x", s.frame)
 	}
 	return text
 }
@@ -116,9 +123,6 @@ func isDirectorsText(address string) bool {
 func masked(frame []byte) []byte {
 	frame = slices.Clone(frame)
 	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
-	if forwarded(packet) {
-		return frame
-	}
 	transport := 14 + 20
 	udp := false
 	switch l := packet.NetworkLayer().(type) {

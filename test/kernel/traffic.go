@@ -35,10 +35,8 @@ func traffic(seed uint64) []string {
 		func() int { return c.IntN(3) * 50 }, func() int { return 1 << c.IntN(16) },
 	}[c.IntN(5)]
 	t.name()
-	for len(t.added) == 0 { // all may be left out
-		t.lines, t.added = nil, nil
-		t.begin()
-		t.forward = []string{t.one("-m", "-g")}
+	for t.begin(); len(t.added) == 0; t.begin() { // all may be left out
+		t.lines, t.forward = nil, []string{t.one("-m", "-g")}
 	}
 	for range 20 + c.IntN(50) {
 		t.act()
@@ -90,7 +88,8 @@ func (t *trafficker) server(n int) string {
 }
 
 // way gives the forwarding method of a server. It is part of the server's name: -g and -i take the service's
-// port.
+// port. It stays the same, too: edited from -i to -g, ip_vs goes on with the tunnel's route, which has no next
+// hop, and asks who has the VIP (decided: Drover asks for the server).
 func (t *trafficker) way(n int) string { return t.forward[n%len(t.forward)] }
 
 func (t *trafficker) addServer(n int) {

@@ -62,7 +62,7 @@ func (c *commander) serviceOptions() string {
 	}
 	if c.chance(15) {
 		all = append(all, "-b "+c.one("sh-port", "sh-fallback", "mh-port", "mh-fallback", "flag-1", "flag-2,flag-3",
-			"sh-port,sh-fallback", "mh-port,flag-3", "nosuch", "flag-1,,flag-1"))
+			"sh-port,sh-fallback", "mh-port,flag-3", "nosuch", "flag-1,,flag-1", ","))
 	} else if scheduler == "sh" || scheduler == "mh" {
 		all = append(all, c.one("", "-b "+scheduler+"-port", "-b "+scheduler+"-fallback,"+scheduler+"-port"))
 	}

@@ -35,7 +35,7 @@ static __always_inline int hand_on_packet(struct xdp_md *ctx, const struct packe
 	return hand_on(ctx, stage);
 }
 
-/* current gives the packet's connection unless it is over; then it is ended. */
+/* current gives the packet's connection unless it is over; then it is ended, now or by end_reused. */
 static __always_inline struct conn *current(struct packet *p, __u32 *slot, __u32 now)
 {
 	struct conn *c;
@@ -44,7 +44,10 @@ static __always_inline struct conn *current(struct packet *p, __u32 *slot, __u32
 	c = find(p, slot);
 	if (!c || !is_stale(c, p, *slot, now))
 		return c;
-	expire(SLOT_INDEX(*slot));
+	if (expired(c, READ(c->state), now) || p->flags & PACKET_RST)
+		expire(SLOT_INDEX(*slot));
+	else
+		p->flags |= PACKET_REUSES;
 	return NULL;
 }
 
@@ -157,8 +160,11 @@ int new_conn(struct xdp_md *ctx)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	p = &s->packet;
 	service = service_of(p);
-	if (!service)
+	if (!service) {
+		if (p->flags & PACKET_REUSES)
+			end_reused(p);
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	}
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	s->service = *service;
@@ -182,6 +188,8 @@ int new_conn(struct xdp_md *ctx)
 /* chosen goes on with what a scheduler picked; without a server the client is told so. */
 static __always_inline int chosen(struct xdp_md *ctx, struct scratch *s, __u32 slot)
 {
+	if (s->packet.flags & PACKET_REUSES)
+		end_reused(&s->packet);
 	s->slot = slot;
 	s->vip = s->packet.destination;
 	s->answer = ANSWER_UNREACHABLE;

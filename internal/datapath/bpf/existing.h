@@ -88,3 +88,18 @@ static __always_inline bool is_stale(const struct conn *c, const struct packet *
 		return true;
 	return p->flags & PACKET_SYN && !(slot_word & SLOT_REVERSE) && is_over(state);
 }
+
+/* end_reused ends the connection whose ends a SYN uses again. That is once a server is chosen: the
+ * schedulers of ip_vs still count it then, for its timer has yet to run. */
+__noinline int end_reused(const struct packet *p)
+{
+	struct conn *c;
+	__u32 slot;
+
+	if (!p)
+		return 0;
+	c = find(p, &slot);
+	if (!c || slot & SLOT_REVERSE || !is_over(READ(c->state)))
+		return 0;
+	return expire(SLOT_INDEX(slot));
+}
