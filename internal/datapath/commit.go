@@ -225,13 +225,17 @@ func (t *Table) settleServers(s *stagedService) {
 	}
 }
 
-// release gives back what the transaction took and does not need.
+// release gives back what the transaction took and does not need, to the trash what came from it.
 func (t *Table) release(tx *transaction) {
 	for _, id := range tx.ids {
 		t.ids.free(id, 1)
 	}
-	for _, server := range tx.gone {
-		if !server.stored && !server.trashed {
+	for key, server := range tx.gone {
+		_, found := t.trash.slots[key]
+		switch {
+		case server.trashed && !found: // no service changed: it never left the trash
+			t.trash.add(server.slot, t.dests.at(server.slot))
+		case !server.stored && !server.trashed:
 			t.slots.free(server.slot, 1)
 		}
 	}

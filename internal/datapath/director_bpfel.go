@@ -248,9 +248,10 @@ const (
 )
 
 type directorPath struct {
-	_     structs.HostLayout
-	Mtu   uint32
-	Noted uint32
+	_      structs.HostLayout
+	Source directorAddr
+	Mtu    uint32
+	Noted  uint32
 }
 
 type directorPool struct {

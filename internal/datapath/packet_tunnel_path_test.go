@@ -139,19 +139,22 @@ func TestTunnelErrorThatPasses(t *testing.T) {
 	r.eachTunnel(t, func(t *testing.T, p tunnelPool) {
 		_, sent := r.receive(r.front, p.inner.request(lvs.TCP, p.port).frame(t))
 		destination := map[string]int{"IPv4": 14 + 19, "IPv6": 14 + 39}[p.outer.name]
+		source := destination - map[string]int{"IPv4": 4, "IPv6": 16}[p.outer.name]
 		shim := 14 + p.outer.header
 		e := p.narrowError(1400)
 		for name, frame := range map[string][]byte{
-			"another's tunnel":  p.about(e, changed(sent, destination, 200), 120).frame(t),
-			"another protocol":  p.about(e, changed(sent, 14+map[string]int{"IPv4": 9, "IPv6": 6}[p.outer.name], 50), 120).frame(t),
-			"header cut off":    p.about(e, sent, p.outer.header-1).frame(t),
-			"parameter problem": p.about(p.outer.errors()["parameter problem"], sent, 120).frame(t),
+			"another's tunnel":   p.about(e, changed(sent, destination, 200), 120).frame(t),
+			"another director's": p.about(e, changed(sent, source, 250), 120).frame(t),
+			"another protocol":   p.about(e, changed(sent, 14+map[string]int{"IPv4": 9, "IPv6": 6}[p.outer.name], 50), 120).frame(t),
+			"header cut off":     p.about(e, sent, p.outer.header-1).frame(t),
+			"parameter problem":  p.about(p.outer.errors()["parameter problem"], sent, 120).frame(t),
 		} {
 			r.passes(name, r.back, frame)
 		}
 		switch p.server.TunnelType {
 		case lvs.GUE:
 			r.passes("a datagram of the host's", r.back, p.about(e, changed(sent, shim+8, 0xff), 120).frame(t))
+			r.passes("a datagram of the host's, nearly GUE", r.back, p.about(e, changed(sent, shim+9, 0), 120).frame(t))
 			r.passes("a datagram, little quoted", r.back, p.about(p.outer.errors()["unreachable"], sent, p.outer.header+8).frame(t))
 		case lvs.GRE:
 			r.passes("GRE with a key", r.back, p.about(e, changed(sent, shim, 0x20), 120).frame(t))

@@ -113,7 +113,7 @@ func (tx *transaction) add(key directorServiceKey, stored *directorService) *sta
 	return s
 }
 
-// addAll takes in all services that it has not looked at, in the order in which they were made.
+// addAll takes in all services that it has not looked at.
 func (tx *transaction) addAll() error {
 	if err := tx.table.takeStock(); err != nil || tx.all {
 		return err

@@ -31,16 +31,33 @@ type trash struct {
 	slots    map[trashKey]uint32
 	services map[uint32][]uint32 // slots by the service that they were deleted from
 	order    []uint32            // slots, the longest deleted first
+	places   map[uint32]int      // how often a slot is in order: one that came back and went is there again
 }
 
 func newTrash() trash {
-	return trash{slots: map[trashKey]uint32{}, services: map[uint32][]uint32{}}
+	return trash{slots: map[trashKey]uint32{}, services: map[uint32][]uint32{}, places: map[uint32]int{}}
 }
 
 func (t *trash) add(slot uint32, d *directorDest) {
 	t.slots[trashKeyOf(d)] = slot
 	t.services[d.Service] = append(t.services[d.Service], slot)
+	t.queue(slot)
+}
+
+// queue puts a slot at the end of the order.
+func (t *trash) queue(slot uint32) {
 	t.order = append(t.order, slot)
+	t.places[slot]++
+}
+
+// dequeue takes the first slot out of the order; last is false if it is further behind, too.
+func (t *trash) dequeue() (slot uint32, last bool) {
+	slot, t.order = t.order[0], t.order[1:]
+	if t.places[slot]--; t.places[slot] > 0 {
+		return slot, false
+	}
+	delete(t.places, slot)
+	return slot, true
 }
 
 func inTrash(d *directorDest) bool { return d.Flags&(destUsed|destAvailable) == destUsed }
@@ -73,12 +90,14 @@ func (t *Table) emptyTrash() {
 	for len(t.trash.order) > 0 && busy < busyLooked {
 		slot := t.trash.order[0]
 		d := t.dests.at(slot)
-		if inTrash(d) && now-d.Removed < trashTime {
+		if t.trash.places[slot] == 1 && inTrash(d) && now-d.Removed < trashTime {
 			return // and so are those behind it
 		}
-		t.trash.order = t.trash.order[1:]
+		if _, last := t.trash.dequeue(); !last {
+			continue
+		}
 		if inTrash(d) && t.connsOf(slot) != 0 {
-			t.trash.order = append(t.trash.order, slot)
+			t.trash.queue(slot)
 			busy++
 			continue
 		}
@@ -88,11 +107,13 @@ func (t *Table) emptyTrash() {
 
 // hurryTrash frees the slots of all deleted servers without connections: there is no other slot left.
 func (t *Table) hurryTrash() {
-	order := t.trash.order
-	t.trash.order = nil
-	for _, slot := range order {
+	for range len(t.trash.order) {
+		slot, last := t.trash.dequeue()
+		if !last {
+			continue
+		}
 		if inTrash(t.dests.at(slot)) && t.connsOf(slot) != 0 {
-			t.trash.order = append(t.trash.order, slot)
+			t.trash.queue(slot)
 			continue
 		}
 		t.bury(slot)

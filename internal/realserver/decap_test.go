@@ -145,6 +145,14 @@ func TestLeftAlone(t *testing.T) {
 		{"a remote checksum before its start", "pass malformed", func(t *testing.T) []byte {
 			return edit(tunnels[3].wrap(t, v4, v4, 0, inner(t, v4, v4.vip, 0, 10)), 53, 8)
 		}},
+		{"a remote checksum in the address", "pass malformed", func(t *testing.T) []byte {
+			f := tunnels[3].wrap(t, v4, v4, 0, inner(t, v4, v4.vip, 0, 10))
+			return edit(edit(withoutSum(f), 51, 16), 53, 16)
+		}},
+		{"a remote checksum in the address of IPv6", "pass malformed", func(t *testing.T) []byte {
+			f := tunnels[3].wrap(t, v4, v6, 0, inner(t, v6, v6.vip, 0, 10))
+			return edit(edit(withoutSum(f), 51, 38), 53, 38)
+		}},
 		{"wrong checksum of UDP", "drop checksum", func(t *testing.T) []byte {
 			return edit(gue.wrap(t, v6, v4, 0, inner(t, v4, v4.vip, 0, 10)), 60, 1)
 		}},
@@ -172,6 +180,9 @@ func edit(frame []byte, at int, value byte) []byte {
 	frame[at] = value
 	return frame
 }
+
+// withoutSum takes the checksum out of the UDP header behind an IPv4 header.
+func withoutSum(frame []byte) []byte { return edit(edit(frame, 40, 0), 41, 0) }
 
 // TestSources: only the directors of the list may tunnel, once there is one.
 func TestSources(t *testing.T) {

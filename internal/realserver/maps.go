@@ -14,6 +14,8 @@ func fill(maps *serverMaps, cfg Config, own []netip.Addr, sizes limits) error {
 	settings := serverLimits{Mss4: sizes.v4, Mss6: sizes.v6}
 	if len(cfg.Sources) > 0 {
 		settings.CheckSources = 1
+	} else if err := maps.Settings.Put(uint32(0), settings); err != nil { // before the list is empty
+		return fmt.Errorf("write the settings: %w", err)
 	}
 	return errors.Join(
 		setKeys(maps.Sources, keysOf(cfg.Sources)),
@@ -45,10 +47,14 @@ func setKeys[K comparable](m *ebpf.Map, keys []K) error {
 	var old []K
 	var key K
 	var value uint8
-	for entries := m.Iterate(); entries.Next(&key, &value); {
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
 		if !wanted[key] {
 			old = append(old, key)
 		}
+	}
+	if err := entries.Err(); err != nil {
+		return fmt.Errorf("read a map: %w", err)
 	}
 	for _, key := range old {
 		if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

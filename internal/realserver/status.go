@@ -95,8 +95,12 @@ func (s *Status) readPins(folder string) error {
 	s.MSS4, s.MSS6 = settings.Mss4, settings.Mss6
 	var port uint16
 	var value uint8
-	for entries := maps.GuePorts.Iterate(); s.Tunnel == XDP && entries.Next(&port, &value); {
+	entries := maps.GuePorts.Iterate()
+	for s.Tunnel == XDP && entries.Next(&port, &value) {
 		s.Ports = append(s.Ports, port)
+	}
+	if err := entries.Err(); err != nil {
+		return fmt.Errorf("read the ports: %w", err)
 	}
 	if s.Clamped, err = sum(maps.Clamped, 0); err != nil {
 		return err

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* The path MTU to servers behind tunnels, as ICMP tells it (RFC 1191, RFC 8201). A server that packets are
- * tunnelled to has an entry, with or without an MTU, and errors are believed of no others. */
+ * tunnelled to has an entry, with or without an MTU, and errors are believed of no others, and of no other
+ * director's tunnel to it. */
 #pragma once
 
-#include "maps.h"
+#include "table.h"
 
 #define PATH_TIME 600000 /* ms: as the kernel's net.ipv4.route.mtu_expires */
 #define PATH_LOOK 200	 /* ms between two looks at the entry */
@@ -13,9 +14,12 @@
 /* look_at_path brings a destination's path MTU up to date, and says that packets are tunnelled to it. */
 static __noinline void look_at_path(struct dest *d, __u32 now)
 {
-	struct path none = { .noted = now };
+	struct path none = { .source = d->source, .noted = now };
 	struct path *path = bpf_map_lookup_elem(&paths, &d->addr);
 	__u32 mtu = 0;
+
+	if (path && !same_addr(&path->source, &none.source))
+		path->source = none.source;
 
 	if (!path)
 		bpf_map_update_elem(&paths, &d->addr, &none, BPF_NOEXIST);

@@ -57,6 +57,7 @@ static __always_inline bool is_whole(struct xdp_md *ctx, const struct scratch *s
 	const struct packet *p = &s->packet;
 	void *end = (void *)(long)ctx->data_end;
 	struct udphdr *udp = (void *)(long)ctx->data + ETH_HLEN;
+	__u32 header;
 
 	if (s->outcome == OUTCOME_FORWARD_ICMP)
 		return true;
@@ -65,8 +66,10 @@ static __always_inline bool is_whole(struct xdp_md *ctx, const struct scratch *s
 		return false;
 	if (p->protocol != IPPROTO_UDP)
 		return true;
-	udp = (void *)udp + (p->family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	return (void *)(udp + 1) <= end && udp->check;
+	header = p->family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	udp = (void *)udp + header;
+	/* What lies behind the datagram (RFC 9868) its checksum does not cover. */
+	return (void *)(udp + 1) <= end && udp->check && bpf_ntohs(udp->len) + header == p->length;
 }
 
 /* sum_packet gives the sum of an IP packet, and does not look at its data if it need not: the header of

@@ -206,7 +206,9 @@ static __always_inline bool encapsulate(struct xdp_md *ctx, const struct dest *d
 	}
 }
 
-/* room gives the largest packet that may go into the tunnel; 0xffff when no MTU is known. */
+#define LONGEST_PACKET 0xffff /* bytes: RFC 791, Section 3.1 */
+
+/* room gives the largest packet that may go into the tunnel; of LONGEST_PACKET when no MTU is known. */
 static __always_inline __u32 room(struct dest *d, __u64 hop, __u32 mtu, __u32 size, __u32 now)
 {
 	__u32 path = path_mtu(d, now);
@@ -217,19 +219,20 @@ static __always_inline __u32 room(struct dest *d, __u64 hop, __u32 mtu, __u32 si
 		mtu = device ? READ(device->mtu) : 0;
 	}
 	if (!mtu)
-		mtu = 0xffff;
+		mtu = LONGEST_PACKET;
 	if (path && path < mtu)
 		mtu = path;
 	return mtu > size ? mtu - size : 0;
 }
 
 /* may_be_joined tells whether a frame that is too large may be several that GRO has joined: then its
- * size says nothing, and the kernel decides. */
-static __always_inline bool may_be_joined(const struct packet *p, __u64 hop)
+ * size says nothing, and the kernel decides, if an outer header can say it at all. */
+static __always_inline bool may_be_joined(const struct packet *p, __u64 hop, __u32 size)
 {
 	struct device *d = device_at(HOP_DEVICE(hop));
 
-	return d && d->flags & DEVICE_GENERIC && p->length > READ(d->mtu);
+	return d && d->flags & DEVICE_GENERIC && p->length > READ(d->mtu) &&
+	       p->length + size <= LONGEST_PACKET;
 }
 
 /* too_large ends a packet that does not fit. ICMP errors and later fragments are not answered. IPv6 is told
@@ -268,7 +271,7 @@ static __always_inline int send_in_tunnel(struct xdp_md *ctx, struct scratch *s)
 	in.size = shim_size(tunnel);
 	in.size += d->rip_family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	mtu = room(d, hop, mtu, in.size, now);
-	if (p->length > mtu && !may_be_joined(p, hop))
+	if (p->length > mtu && !may_be_joined(p, hop, in.size))
 		return too_large(ctx, p, s->outcome, mtu);
 	if (!lower((void *)(long)ctx->data, (void *)(long)ctx->data_end, p->family) ||
 	    !look_inside(ctx, s, tunnel, &in) ||

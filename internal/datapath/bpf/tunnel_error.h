@@ -11,7 +11,8 @@
 
 /* What an error about a tunnel's packet says, and of what. */
 struct complaint {
-	union addr server;
+	union addr director; /* the outer header's source */
+	union addr server;   /* and its destination */
 	__u32 mtu;  /* of the path, when it is too narrow */
 	__u32 strip; /* bytes from the error's IP header to the packet inside */
 	__u8 family; /* of the error and of the outer header */
@@ -61,7 +62,7 @@ static __always_inline bool read_shim(struct xdp_md *ctx, struct complaint *c, _
 			return false;
 		c->inner = family_of_protocol(bpf_ntohl(word[2]) >> 16);
 		c->strip += sizeof(struct udphdr) + GUE_HEADER;
-		return true;
+		return c->inner;
 	case IPPROTO_GRE:
 		if (bpf_xdp_load_bytes(ctx, ETH_HLEN + c->strip, word, sizeof(word[0])))
 			return true;
@@ -103,6 +104,7 @@ static __always_inline bool read_complaint(struct xdp_md *ctx, __u8 family, stru
 		c->code = icmp->code;
 		c->mtu = bpf_ntohs(icmp->mtu4);
 		c->strip = sizeof(*ip) + sizeof(*icmp) + sizeof(*ip);
+		set_v4(&c->director, ip->saddr);
 		set_v4(&c->server, ip->daddr);
 		protocol = ip->protocol;
 	} else {
@@ -115,6 +117,7 @@ static __always_inline bool read_complaint(struct xdp_md *ctx, __u8 family, stru
 		c->code = icmp->code;
 		c->mtu = bpf_ntohl(icmp->mtu6);
 		c->strip = sizeof(*ip) + sizeof(*icmp) + sizeof(*ip);
+		set_v6(&c->director, &ip->saddr);
 		set_v6(&c->server, &ip->daddr);
 		protocol = ip->nexthdr;
 	}
@@ -223,7 +226,7 @@ static __always_inline int tell_client(struct xdp_md *ctx, struct scratch *s, st
 	return send_made(ctx, hop, OUTCOME_FORWARD_ICMP);
 }
 
-/* relay_tunnel_error notes a path MTU, and tells the client. What is about no server of ours is the
+/* relay_tunnel_error notes a path MTU, and tells the client. What is about no tunnel of ours is the
  * host's. */
 static __always_inline int relay_tunnel_error(struct xdp_md *ctx, struct scratch *s)
 {
@@ -240,7 +243,7 @@ static __always_inline int relay_tunnel_error(struct xdp_md *ctx, struct scratch
 		return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
 	}
 	path = bpf_map_lookup_elem(&paths, &c.server);
-	if (!path)
+	if (!path || !same_addr(&path->source, &c.director))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);

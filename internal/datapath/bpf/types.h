@@ -268,6 +268,7 @@ struct replicas {
 
 /* What ICMP errors told of the way to a server that packets are tunnelled to; by its address. */
 struct path {
+	union addr source; /* of the outer headers */
 	__u32 mtu;   /* IP bytes; 0: nothing was told */
 	__u32 noted; /* clock, ms */
 };

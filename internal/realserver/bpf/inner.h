@@ -9,8 +9,8 @@
  * of the inner packet. */
 static __always_inline enum outcome parse_inner(struct xdp_md *ctx, struct tunnel *t)
 {
+	__u32 length, header;
 	union addr to = {};
-	__u32 length;
 
 	if (t->inner_protocol == IPPROTO_IPIP) {
 		struct iphdr *ip = header_at(ctx, t->inner, sizeof(*ip));
@@ -18,7 +18,8 @@ static __always_inline enum outcome parse_inner(struct xdp_md *ctx, struct tunne
 		if (!ip || ip->version != 4 || ip->ihl < 5)
 			return OUTCOME_PASS_MALFORMED;
 		length = bpf_ntohs(ip->tot_len);
-		if (length < ip->ihl * 4U)
+		header = ip->ihl * 4U;
+		if (length < header)
 			return OUTCOME_PASS_MALFORMED;
 		v4_addr(&to, ip->daddr);
 	} else if (t->inner_protocol == IPPROTO_IPV6) {
@@ -27,11 +28,15 @@ static __always_inline enum outcome parse_inner(struct xdp_md *ctx, struct tunne
 		if (!ip || ip->version != 6)
 			return OUTCOME_PASS_MALFORMED;
 		length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+		header = sizeof(*ip);
 		__builtin_memcpy(&to, &ip->daddr, sizeof(to));
 	} else {
 		return OUTCOME_PASS_OPTIONS;
 	}
-	if (t->inner + length > t->end || (t->field && t->field + 2U > length))
+	if (t->inner + length > t->end)
+		return OUTCOME_PASS_MALFORMED;
+	/* A remote checksum in the header would write another address than the one looked up below. */
+	if (t->field && (t->start < header || t->field + 2U > length))
 		return OUTCOME_PASS_MALFORMED;
 	if (!bpf_map_lookup_elem(&vips, &to))
 		return OUTCOME_PASS_NOT_VIP;

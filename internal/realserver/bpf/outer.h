@@ -22,8 +22,8 @@ struct tunnel {
 	__u32 header; /* offset of what follows the outer IP header */
 	__u32 end;    /* offset of the outer packet's end */
 	__u32 inner;  /* offset of the inner IP header */
+	__u32 check_end; /* what the checksum of UDP or GRE covers ends here; 0: none to check */
 	__u16 start, field; /* remote checksum: offsets in the inner packet; field 0: none */
-	__u16 check_end; /* what the checksum of UDP or GRE covers ends here; 0: none to check */
 	__u8 protocol; /* what follows the outer IP header */
 	__u8 inner_protocol; /* IPPROTO_IPIP or IPPROTO_IPV6 */
 	__u8 tos;      /* the outer one */
