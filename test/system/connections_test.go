@@ -14,6 +14,7 @@ import (
 // TestParallelConnections holds 200 connections at once: each gets its own answers, ActiveConn counts
 // them all while they are held and none afterwards.
 func TestParallelConnections(t *testing.T) {
+	t.Parallel()
 	const connections = 200
 	for _, row := range []struct {
 		mode   lab.Mode
