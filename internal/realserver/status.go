@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf"
@@ -55,15 +56,18 @@ func ReadStatus(recordPath string) (*Status, error) {
 		return nil, err
 	}
 	s := &Status{
-		Tunnel: rec.Tunnel, Ports: rec.Devices.Ports, Devices: append(rec.Devices.Made, rec.Devices.Raised...),
+		Tunnel: rec.Tunnel, Ports: append([]uint16{}, rec.Devices.Ports...),
+		Devices:    slices.Concat([]string{}, rec.Devices.Made, rec.Devices.Raised),
 		Interfaces: []datapath.Interface{}, Counters: []Counter{},
 	}
 	if s.Tunnel == "" {
 		s.Tunnel = None
 	}
-	if s.VIPs, err = (kernel{}).vips(); err != nil {
+	vips, err := (kernel{}).vips()
+	if err != nil {
 		return nil, err
 	}
+	s.VIPs = append([]netip.Addr{}, vips...) // an empty list in JSON, where there is none
 	err = datapath.WithPins(pinKind, false, s.readPins)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
