@@ -1,7 +1,6 @@
 package system
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -105,16 +104,5 @@ func (c *cluster) clamp(server string, size int) {
 	if c.Config.Mode == lab.TUN {
 		line += fmt.Sprintf(" --tunnel xdp --tunnel-port %d", lab.TunnelPort)
 	}
-	c.t.Cleanup(func() {
-		if _, err := c.down(server); err != nil { // the test's context has ended
-			c.t.Error(err)
-		}
-	})
 	c.run(server, line)
-}
-
-func (c *cluster) down(server string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	return c.Exec(ctx, server, "drover", "realserver", "down")
 }

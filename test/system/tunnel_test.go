@@ -84,10 +84,14 @@ func (c *cluster) counted(server string) map[string]uint64 {
 // checkDecapsulated: since before, rs1 took packets out of tunnels of one kind alone, and dropped none.
 func (c *cluster) checkDecapsulated(before map[string]uint64, kind string) {
 	c.t.Helper()
-	for name, n := range c.counted("rs1") {
+	after := c.counted("rs1")
+	if after["decap "+kind] == before["decap "+kind] {
+		c.t.Errorf("no packet was taken out of %s", kind)
+	}
+	for name, n := range after {
 		n -= before[name]
 		verdict, _, _ := strings.Cut(name, " ")
-		if verdict == "drop" && n > 0 || verdict == "decap" && (n > 0) != (name == "decap "+kind) {
+		if n > 0 && (verdict == "drop" || verdict == "decap" && name != "decap "+kind) {
 			c.t.Errorf("%d packets counted as %s", n, name)
 		}
 	}
