@@ -200,7 +200,10 @@ func TestDemoScreen(t *testing.T) {
 		demo.Answers{Requests: 3, Servers: []demo.Share{{Server: "rs1", Weight: 2, Answers: 2}, {Server: "rs2", Weight: 1, Answers: 1}}},
 		demo.Crossing{
 			Packet: "The packet", Before: "router > director", After: "director > rs1", Rest: 12,
-			Rows: []demo.CrossingRow{{Field: "TTL", Before: "64", After: "63", Changed: true}, {Field: "source", Before: "a", After: "a"}},
+			Rows: []demo.CrossingRow{
+				{Field: "tunnel", After: "IPIP", Changed: true},
+				{Field: "TTL", Before: "64", After: "63", Changed: true}, {Field: "source", Before: "a", After: "a"},
+			},
 		},
 		demo.Sightings{Source: "192.0.2.100:80", Ports: []demo.Sighting{{Node: "rs1", Packets: 1234}, {Node: "director"}}},
 		demo.Check{Name: "one", OK: true, Detail: "well"},
@@ -224,6 +227,7 @@ Who answered when asked 3 times
 
 The packet
   field     router > director  director > rs1
+  tunnel                       IPIP            added
   TTL       64                 63              changed
   source    a                  a
   all else  12 bytes           the same
@@ -234,8 +238,8 @@ Where packets from 192.0.2.100:80 were seen
   director        0  none: the replies pass it by
 
 Checks
-  ok      one                                          well
-  FAILED  two                                          badly
+  ok  one                                         well
+  FAILED  two                                         badly
 
 1 of 2 checks failed. It took 1.5 s.
 `, out.String())

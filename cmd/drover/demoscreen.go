@@ -89,19 +89,22 @@ func (s *demoScreen) scene(l lab.Status) {
 		s.write("\n\n")
 	}
 	title, text := "Direct routing", []string{
-		"The director gives a client's packet the MAC address of a real server, and leaves the IP",
-		"addresses alone. The servers hold the VIP too, silently, and answer the client themselves.",
+		"The director gives a client's packet the MAC address of a real server, and",
+		"leaves the IP addresses alone. The servers hold the VIP too, silently, and",
+		"answer the client themselves.",
 	}
 	switch l.Mode {
 	case lab.TUN:
 		title, text = "Tunnelling", []string{
-			"The director sends a client's packet to a real server inside another packet, so the server may",
-			"be anywhere that IP leads to. It takes the packet out, and answers the client itself.",
+			"The director sends a client's packet to a real server inside another packet, so",
+			"the server may be anywhere that IP leads to. It takes the packet out, and",
+			"answers the client itself: it holds the VIP too, silently.",
 		}
 	case lab.NAT:
 		title, text = "NAT", []string{
-			"The director gives a client's packet the address and port of a real server, and the reply",
-			"the VIP's again. The servers' way to the clients is through the director.",
+			"The director gives a client's packet the address and port of a real server, and",
+			"the reply the VIP's again. The servers' way to the clients is through the",
+			"director.",
 		}
 	}
 	s.write("%s\n", s.in(bold, title+"\n"+strings.Repeat("─", len(title))))
@@ -119,16 +122,21 @@ func picture(l lab.Status) []string {
 	}
 	addr := func(node string) netip.Addr { return l.Addr(node, family) }
 	vip, silent := fmt.Sprintf("%v, VIP %v", addr(lab.Director), l.VIP(family)), ""
-	ends, stem := []string{}, "client ─── router ─"
-	if l.Mode == lab.NAT {
+	director := fmt.Sprintf("%-9s %s", lab.Director, vip)
+	var lines, ends []string
+	stem := "client ─── router ─"
+	switch l.Mode {
+	case lab.NAT:
 		stem += "── director ─"
-	} else {
-		ends, silent = []string{fmt.Sprintf("%-9s %s", lab.Director, vip)}, ", VIP on lo"
+	case lab.TUN: // the servers are on another network than the director
+		lines, silent = []string{stem + "┬─── " + director}, ", VIP on lo"
+		stem = strings.Repeat(" ", len([]rune(stem))) + "└─"
+	default:
+		ends, silent = []string{director}, ", VIP on lo"
 	}
 	for _, rs := range lab.Servers {
 		ends = append(ends, fmt.Sprintf("%-9s %v%s", rs, addr(rs), silent))
 	}
-	var lines []string
 	for i, end := range ends {
 		branch := "├─ "
 		switch i {
@@ -192,7 +200,11 @@ func crossingRow(r demo.CrossingRow) []cell {
 	if !r.Changed {
 		return []cell{{text: r.Field, style: faint}, {text: r.Before, style: faint}, {text: r.After, style: faint}}
 	}
-	return []cell{{text: r.Field}, {text: r.Before}, {text: r.After, style: yellow}, {text: "changed", style: yellow}}
+	what := "changed"
+	if r.Before == "" {
+		what = "added"
+	}
+	return []cell{{text: r.Field}, {text: r.Before}, {text: r.After, style: yellow}, {text: what, style: yellow}}
 }
 
 func (s *demoScreen) sightings(e demo.Sightings) {
@@ -213,11 +225,11 @@ func (s *demoScreen) check(c demo.Check) {
 		s.title("Checks")
 	}
 	s.checks++
-	mark := s.in(green, "ok    ")
+	mark := s.in(green, "ok")
 	if !c.OK {
 		mark = s.in(red, "FAILED")
 	}
-	s.write("  %s  %-44s %s\n", mark, c.Name, s.in(faint, c.Detail))
+	s.write("  %s  %-42s  %s\n", mark, c.Name, s.in(faint, c.Detail))
 }
 
 // close tells the outcome, and how to use the labs that are still up.

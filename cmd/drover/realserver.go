@@ -96,7 +96,7 @@ Tunnels:
 
 --clamp-mss lowers the segment size that this server's SYN-ACKs name, so that what clients send fits into the
 tunnel: to what the interface's MTU leaves, or to --clamp-mss=BYTES.`,
-		Args: noArgs,
+		Args: realserverUpArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := options.config()
 			if err != nil {
@@ -120,14 +120,24 @@ tunnel: to what the interface's MTU leaves, or to --clamp-mss=BYTES.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&options.vips, "vip", nil, "address that clients ask; may be repeated")
+	flags.StringSliceVar(&options.vips, "vip", nil, "`ADDRESS` that clients ask; may be repeated")
 	flags.StringVar(&options.tunnel, "tunnel", "none", "what takes packets out of tunnels: none, xdp or kernel")
-	flags.StringSliceVar(&options.ports, "tunnel-port", nil, "UDP port on which GUE arrives; may be repeated")
-	flags.StringSliceVar(&options.sources, "source", nil, "director whose tunnels are taken (default any; xdp only); may be repeated")
-	flags.StringSliceVarP(&options.interfaces, "interface", "i", nil, "interface of tunnels and clients (default as of datapath load); may be repeated")
-	flags.StringVar(&options.clamp, "clamp-mss", "", "lower the segment size of SYN-ACKs, to what fits or =BYTES")
+	flags.StringSliceVar(&options.ports, "tunnel-port", nil, "UDP `PORT` on which GUE arrives; may be repeated")
+	flags.StringSliceVar(&options.sources, "source", nil, "`ADDRESS` of a director whose tunnels are taken (default any; xdp only); may be repeated")
+	flags.StringSliceVarP(&options.interfaces, "interface", "i", nil, "`INTERFACE` of tunnels and clients (default as of datapath load); may be repeated")
+	flags.StringVar(&options.clamp, "clamp-mss", "", "lower the segment size of SYN-ACKs, to what fits or to =`BYTES`")
 	flags.Lookup("clamp-mss").NoOptDefVal = "auto"
 	return cmd
+}
+
+// realserverUpArgs: up takes none. The size to clamp to looks like one where its equals sign is missing.
+func realserverUpArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 && cmd.Flags().Changed("clamp-mss") {
+		if _, err := strconv.Atoi(args[0]); err == nil {
+			return usageError("--clamp-mss %s: want an equals sign: --clamp-mss=%s", args[0], args[0])
+		}
+	}
+	return noArgs(cmd, args)
 }
 
 // realserverError gives wrong input its exit status.

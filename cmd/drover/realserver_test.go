@@ -33,6 +33,7 @@ func TestRealserverWrongInput(t *testing.T) {
 		{"realserver up --vip 192.0.2.100 --interface eth0", wrong + `an interface without a tunnel or a segment size to clamp`},
 		{"realserver up --vip 192.0.2.100 --clamp-mss=big", `--clamp-mss big: want a number of bytes`},
 		{"realserver up --vip 192.0.2.100 --clamp-mss=12", wrong + `segment size 12: want 64 to 65495`},
+		{"realserver up --vip 192.0.2.100 --clamp-mss 1400", `--clamp-mss 1400: want an equals sign: --clamp-mss=1400`},
 		{"realserver down all", `drover realserver down takes no argument: "all"`},
 		{"realserver status all", `drover realserver status takes no argument: "all"`},
 	} {

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -125,6 +126,31 @@ func TestTunnelPathTooNarrow(t *testing.T) {
 		want := p.inner.tooBig
 		want.mtu = uint16(least)
 		r.wants("narrow", r.front, fitted.frame(t), xdpRedirect, p.answerOf(t, fitted, want, fitted.hops))
+	})
+}
+
+// TestTunnelErrorTooLarge: an error for the server that does not fit into its tunnel quotes less.
+func TestTunnelErrorTooLarge(t *testing.T) {
+	r := newTunnelScene(t)
+	r.eachTunnel(t, func(t *testing.T, p tunnelPool) {
+		request := p.inner.request(lvs.TCP, p.port)
+		r.receive(r.front, request.frame(t))
+		p.narrow(t)
+		e := p.inner.tooBig
+		e.source, e.destination, e.hops = routerMAC, frontMAC, 50
+		e.from, e.to, e.mtu = p.inner.router, p.inner.vip, 1280
+		reply := turned(request)
+		reply.payload = pattern(1400)
+		most := (narrowMTU - p.overhead()) &^ 1
+		for length := most; length <= 1281; length++ { // of even and odd length
+			e.quote = reply.packet(t)[:length-p.inner.header-8]
+			r.counted(map[string]uint64{"forward icmp": 1}, func() {
+				_, out := r.receive(r.front, e.frame(t))
+				want := e.sent(routerMAC, frontMAC)
+				want.quote = e.quote[:most-p.inner.header-8]
+				sameBytes(t, fmt.Sprintf("%d bytes", length), want.frame(t)[14:], maskTunnel(t, out)[14+p.overhead():])
+			})
+		}
 	})
 }
 

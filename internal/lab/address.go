@@ -6,7 +6,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -35,7 +34,7 @@ func (l *Lab) address(context.Context) error {
 		return nil
 	}
 	for _, rs := range Servers {
-		if err := l.Do(rs, func() error { return l.upServer(rs) }); err != nil {
+		if err := l.Do(rs, l.upServer); err != nil {
 			return fmt.Errorf("VIP on %s: %w", rs, err)
 		}
 	}
@@ -43,16 +42,19 @@ func (l *Lab) address(context.Context) error {
 }
 
 // upServer gives a server the VIPs and, in mode TUN, what takes packets out of tunnels.
-func (l *Lab) upServer(rs string) error {
-	cfg := realserver.Config{VIPs: l.Topology.VIPs, Record: l.serverRecord(rs)}
+func (l *Lab) upServer() error {
+	// The record is where `drover realserver` looks for it.
+	record, err := realserver.DefaultRecord()
+	if err != nil {
+		return err
+	}
+	cfg := realserver.Config{VIPs: l.Topology.VIPs, Record: record}
 	if l.Config.Mode == TUN {
 		cfg.Tunnel, cfg.Ports, cfg.Interfaces = realserver.XDP, []uint16{TunnelPort}, []string{"eth0"}
 	}
-	_, err := realserver.Up(cfg) // its warnings are about the mode of XDP, which veth has natively
+	_, err = realserver.Up(cfg) // its warnings are about the mode of XDP, which veth has natively
 	return err
 }
-
-func (l *Lab) serverRecord(rs string) string { return filepath.Join(l.folder, rs+".vips") }
 
 func (l *Lab) addressPort(p Port) error {
 	link, err := netlink.LinkByName(p.Interface)

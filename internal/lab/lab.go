@@ -173,8 +173,8 @@ func (l *Lab) takeDown() error {
 	// The links next: a program that somebody left running in a node keeps the namespace alive
 	// without its name, and it should be an empty one.
 	failed = append(failed, l.disconnect())
-	for name := range l.namespaces {
-		failed = append(failed, l.ifOurs(name, func() error { return deleteNamespace(name) }))
+	for name, cookie := range l.namespaces {
+		failed = append(failed, l.ifOurs(name, func() error { return deleteNamespace(name) }), realserver.Forget(cookie))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("take down lab %q: %w", l.Config.Name, err)

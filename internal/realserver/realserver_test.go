@@ -1,6 +1,7 @@
 package realserver
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"drover/internal/datapath"
 )
 
 var (
@@ -242,4 +245,54 @@ func flagWords(flags int) string {
 		}
 	}
 	return words
+}
+
+// TestStatusOfNone: where nothing was set up, lists are empty in JSON, and nothing is written.
+func TestStatusOfNone(t *testing.T) {
+	inNewNamespace(t)
+	run := filepath.Join(t.TempDir(), "run")
+	t.Setenv("DROVER_RUN", run)
+	path, err := DefaultRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := ReadStatus(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "status", `{"vips":[],"tunnel":"none","ports":[],"devices":[],"interfaces":[],"mss4":0,"mss6":0,`+
+		`"clamped":0,"counters":[]}`, string(text))
+	if _, err := os.Stat(run); !os.IsNotExist(err) {
+		t.Errorf("run folder: %v, want none", err)
+	}
+}
+
+// TestForget removes the record of a namespace and the folders that it was alone in.
+func TestForget(t *testing.T) {
+	inNewNamespace(t)
+	run := filepath.Join(t.TempDir(), "run")
+	t.Setenv("DROVER_RUN", run)
+	path, err := DefaultRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Up(Config{VIPs: []netip.Addr{vip4}, Record: path}); err != nil {
+		t.Fatal(err)
+	}
+	cookie, err := datapath.NamespaceCookie()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds nothing
+		if err := Forget(cookie); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(run); !os.IsNotExist(err) {
+		t.Errorf("run folder: %v, want none", err)
+	}
 }

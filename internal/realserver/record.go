@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 )
 
 // A record is what Up changed, kept in a file because Down is another process.
@@ -36,13 +37,21 @@ func readRecord(path string) (record, error) {
 	return rec, nil
 }
 
-// write replaces the file as a whole: a record cut short would lose the values to go back to.
+// write replaces the file as a whole: a record cut short would lose the values to go back to. Its folder is
+// made; another process may remove it again as long as it is empty.
 func (r record) write(path string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}
-	if err := os.WriteFile(path+".new", append(text, '\n'), 0o644); err != nil {
+	err = fs.ErrNotExist
+	for errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("make the folder of the record: %w", err)
+		}
+		err = os.WriteFile(path+".new", append(text, '\n'), 0o644)
+	}
+	if err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {

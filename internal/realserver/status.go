@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf"
@@ -27,17 +28,24 @@ type Status struct {
 	Counters   []Counter            `json:"counters"`
 }
 
-// DefaultRecord gives the path of the record of the calling thread's network namespace, in a folder that
-// it makes: <run folder>/realserver/<cookie>. Down leaves the folder; ForgetFolder removes an empty one.
+// DefaultRecord gives the path of the record of the calling thread's network namespace:
+// <run folder>/realserver/<cookie>. Up makes the folder and Down leaves it; ForgetFolder removes an empty one.
 func DefaultRecord() (string, error) {
 	cookie, err := datapath.NamespaceCookie()
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(recordFolder(), 0o755); err != nil {
-		return "", fmt.Errorf("make the folder of records: %w", err)
-	}
-	return filepath.Join(recordFolder(), strconv.FormatUint(cookie, 10)), nil
+	return recordOf(cookie), nil
+}
+
+func recordOf(cookie uint64) string {
+	return filepath.Join(recordFolder(), strconv.FormatUint(cookie, 10))
+}
+
+// Forget removes the record of a network namespace that goes without Down, by its cookie.
+func Forget(cookie uint64) error {
+	defer ForgetFolder()
+	return removeRecord(recordOf(cookie))
 }
 
 func recordFolder() string { return filepath.Join(datapath.RunFolder(), "realserver") }
@@ -55,15 +63,18 @@ func ReadStatus(recordPath string) (*Status, error) {
 		return nil, err
 	}
 	s := &Status{
-		Tunnel: rec.Tunnel, Ports: rec.Devices.Ports, Devices: append(rec.Devices.Made, rec.Devices.Raised...),
+		Tunnel: rec.Tunnel, Ports: append([]uint16{}, rec.Devices.Ports...),
+		Devices:    slices.Concat([]string{}, rec.Devices.Made, rec.Devices.Raised),
 		Interfaces: []datapath.Interface{}, Counters: []Counter{},
 	}
 	if s.Tunnel == "" {
 		s.Tunnel = None
 	}
-	if s.VIPs, err = (kernel{}).vips(); err != nil {
+	vips, err := (kernel{}).vips()
+	if err != nil {
 		return nil, err
 	}
+	s.VIPs = append([]netip.Addr{}, vips...) // an empty list in JSON, where there is none
 	err = datapath.WithPins(pinKind, false, s.readPins)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 
 // TestForward sends what users send through every mode and layout, in both families.
 func TestForward(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		mode   lab.Mode
 		layout lab.Layout

@@ -13,82 +13,80 @@ const header = 14
 // smallMTU is that of the narrow place in a cluster of 1500.
 const smallMTU = 1400
 
-// TestSmallMTU moves data through a narrow place at each of three spots. TCP at one end learns of the
-// first by itself. Of the second the router tells the VIP, and the director must hand that on to the
-// server. Of the third the director itself must tell the client.
+// places are where a cluster may be narrow. TCP at one end learns of the first by itself. Of the second the
+// router tells the VIP, and the director must hand that on to the server. Of the third the director itself
+// must tell the client, who remembers it: so it comes last.
+var places = []struct {
+	name, server string // each with a server of its own: they remember too
+	narrow       func(c *cluster, f lab.Family, server string)
+	widen        func(c *cluster, f lab.Family)
+	most         frameSizes        // at the server
+	told         map[string]string // a counter that moves: verdict to name
+}{
+	{
+		name: "the server's interface", server: "rs1",
+		narrow: func(c *cluster, _ lab.Family, server string) {
+			c.run(server, fmt.Sprintf("ip link set eth0 mtu %d", smallMTU))
+		},
+		most: frameSizes{In: header + smallMTU, Out: header + smallMTU},
+	},
+	{
+		name: "the way to the client", server: "rs2",
+		narrow: func(c *cluster, f lab.Family, _ string) { c.narrowClient(f, smallMTU) },
+		widen:  (*cluster).widenClient,
+		most:   frameSizes{In: header + 1500, Out: header + 1500},
+		told:   map[string]string{"forward": "icmp"},
+	},
+	{
+		name: "the way to the server", server: "rs3",
+		narrow: func(c *cluster, f lab.Family, server string) { c.narrowServer(f, server, smallMTU) },
+		most:   frameSizes{In: header + smallMTU, Out: header + 1500},
+		told:   map[string]string{"answer": "too_big"},
+	},
+}
+
+// TestSmallMTU moves data through each narrow place.
 func TestSmallMTU(t *testing.T) {
-	full := frameSizes{In: header + 1500, Out: header + 1500}
-	for _, place := range []struct {
-		name   string
-		narrow func(c *cluster, f lab.Family)
-		most   frameSizes        // at the server
-		told   map[string]string // a counter that moves: verdict to name
-	}{
-		{
-			name: "the server's interface",
-			narrow: func(c *cluster, _ lab.Family) {
-				c.run("rs1", fmt.Sprintf("ip link set eth0 mtu %d", smallMTU))
-			},
-			most: frameSizes{In: header + smallMTU, Out: header + smallMTU},
-		},
-		{
-			name: "the way to the client",
-			narrow: func(c *cluster, f lab.Family) {
-				to := prefix(c.Topology.Addr(lab.Client, f))
-				c.run(lab.Gate, fmt.Sprintf("ip route add %s dev eth0 mtu %d", to, smallMTU))
-			},
-			most: full,
-			told: map[string]string{"forward": "icmp"},
-		},
-		{
-			name: "the way to the server",
-			narrow: func(c *cluster, f lab.Family) {
-				iface := "eth0"
-				if c.Config.Mode == lab.NAT {
-					iface = "eth1"
-				}
-				to := prefix(c.Topology.Addr("rs1", f))
-				// The kernel heeds a route's MTU for packets that it forwards only if it is locked.
-				c.run(lab.Director, fmt.Sprintf("ip route add %s dev %s mtu lock %d", to, iface, smallMTU))
-			},
-			most: frameSizes{In: header + smallMTU, Out: full.Out},
-			told: map[string]string{"answer": "too_big"},
-		},
-	} {
-		for _, mode := range []lab.Mode{lab.DR, lab.NAT} {
-			t.Run(fmt.Sprintf("%s, %s", place.name, mode), func(t *testing.T) {
-				t.Parallel()
-				c := newCluster(t, lab.Config{Mode: mode})
+	t.Parallel()
+	for _, mode := range []lab.Mode{lab.DR, lab.NAT} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, lab.Config{Mode: mode})
+			for _, place := range places {
+				c.ipvsadm("-C")
 				for _, f := range families {
-					c.balance(f, "rs1")
-				}
-				for _, f := range families {
+					c.balance(f, place.server)
 					told := map[string]uint64{}
 					for verdict, name := range place.told {
 						told[verdict] = c.counter(verdict, name)
 					}
-					place.narrow(c, f)
-					stop := c.capture("rs1")
+					place.narrow(c, f, place.server)
+					stop := c.capture(place.server)
 					rate, err := c.transfer(f)
 					if err != nil {
-						t.Fatalf("%s: %v", f, err)
+						t.Fatalf("%s, %s: %v", place.name, f, err)
 					}
 					sizes := stop()
 					sizes.within(t, frameSizes{In: header + smallMTU - 100, Out: header + smallMTU - 100}, place.most)
 					for verdict, name := range place.told {
 						if n := c.counter(verdict, name); n == told[verdict] {
-							t.Errorf("%s: counter %s %s stays at %d", f, verdict, name, n)
+							t.Errorf("%s, %s: counter %s %s stays at %d", place.name, f, verdict, name, n)
 						}
 					}
-					t.Logf("%s: 1 MB down and up at %.0f MB/s, longest frames at the server %+v", f, rate/megabyte, sizes)
+					if place.widen != nil {
+						place.widen(c, f)
+					}
+					t.Logf("%s, %s: 1 MB down and up at %.0f MB/s, longest frames at the server %+v",
+						place.name, f, rate/megabyte, sizes)
 				}
-			})
-		}
+			}
+		})
 	}
 }
 
 // TestJumbo moves data in frames of several buffers (xdp.frags).
 func TestJumbo(t *testing.T) {
+	t.Parallel()
 	const mtu = 9000
 	for _, mode := range []lab.Mode{lab.DR, lab.NAT} {
 		t.Run(string(mode), func(t *testing.T) {

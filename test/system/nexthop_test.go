@@ -203,10 +203,10 @@ func TestSilentMACChange(t *testing.T) {
 func TestColdStart(t *testing.T) {
 	const most = 100 * time.Millisecond
 	for _, mode := range []lab.Mode{lab.DR, lab.NAT} {
-		for _, f := range families {
-			t.Run(fmt.Sprintf("%s %s", mode, f), func(t *testing.T) {
-				c := newCluster(t, lab.Config{Mode: mode, Family: f})
-				c.stopForwarding()
+		t.Run(string(mode), func(t *testing.T) {
+			c := newCluster(t, lab.Config{Mode: mode})
+			c.stopForwarding()
+			for _, f := range families {
 				c.ipvsadm("-A -s rr -t " + c.vip(f, httpPort))
 				if known := c.run(lab.Director, "ip neigh show "+c.Topology.Addr("rs1", f).String()); known != "" {
 					t.Fatalf("the director knows rs1: %s", known)
@@ -220,10 +220,10 @@ func TestColdStart(t *testing.T) {
 				response.Body.Close()
 				took := time.Since(begin)
 				if took > most {
-					t.Errorf("the first request took %v, want %v at most", took, most)
+					t.Errorf("%s: the first request took %v, want %v at most", f, took, most)
 				}
-				t.Logf("the first request took %v", took.Round(100*time.Microsecond))
-			})
-		}
+				t.Logf("%s: the first request took %v", f, took.Round(100*time.Microsecond))
+			}
+		})
 	}
 }

@@ -19,6 +19,7 @@ const streamSize = 32 * megabyte
 
 // TestServerLoss takes rs1 away in the middle of transfers, in the two ways that servers go.
 func TestServerLoss(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name string
 		mode lab.Mode

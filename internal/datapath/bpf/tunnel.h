@@ -6,6 +6,7 @@
 #include "forward.h"
 #include "path.h"
 #include "protocol.h"
+#include "shorten.h"
 #include "sum.h"
 
 #define TUNNEL_PORTS 0xc000 /* GUE's source ports: the dynamic ones (RFC 6335, Section 6) */
@@ -235,6 +236,18 @@ static __always_inline bool may_be_joined(const struct packet *p, __u64 hop, __u
 	       p->length + size <= LONGEST_PACKET;
 }
 
+/* made_to_fit shortens what does not fit, if it is an ICMP error, which nobody could be told of. */
+static __always_inline bool made_to_fit(struct xdp_md *ctx, struct scratch *s, __u32 mtu)
+{
+	__u32 keep = mtu & ~1;
+
+	if (s->outcome != OUTCOME_FORWARD_ICMP ||
+	    shorten_error(ctx, s->packet.family, s->packet.length, keep))
+		return false;
+	s->packet.length = keep;
+	return true;
+}
+
 /* too_large ends a packet that does not fit. ICMP errors and later fragments are not answered. IPv6 is told
  * of less than 1280 too, as by ip_vs: there is nothing else to tell. */
 static __always_inline int too_large(struct xdp_md *ctx, const struct packet *p, __u32 outcome,
@@ -271,7 +284,7 @@ static __always_inline int send_in_tunnel(struct xdp_md *ctx, struct scratch *s)
 	in.size = shim_size(tunnel);
 	in.size += d->rip_family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	mtu = room(d, hop, mtu, in.size, now);
-	if (p->length > mtu && !may_be_joined(p, hop, in.size))
+	if (p->length > mtu && !may_be_joined(p, hop, in.size) && !made_to_fit(ctx, s, mtu))
 		return too_large(ctx, p, s->outcome, mtu);
 	if (!lower((void *)(long)ctx->data, (void *)(long)ctx->data_end, p->family) ||
 	    !look_inside(ctx, s, tunnel, &in) ||

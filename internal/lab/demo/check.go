@@ -101,7 +101,7 @@ func (e *evidence) checkCrossings(name string, c crossings, may []string, sent f
 			complaint = describe(p.before) + ": " + complaint
 		}
 	}
-	return verdict(name, complaint, fmt.Sprintf("%d packets, compared byte for byte", len(c.pairs)))
+	return verdict(name, complaint, fmt.Sprintf("%d packets, byte for byte", len(c.pairs)))
 }
 
 func judge(p pair, may []string) string {
@@ -225,7 +225,7 @@ func (e *evidence) checkCounters(listing string) Check {
 		complaint = fmt.Sprintf("ipvsadm says %s, recorded %s", got, want)
 	}
 	return verdict("ipvsadm's counters are those of the wire", complaint,
-		fmt.Sprintf("%d connections, %d packets in, %d out", len(connections), in[0], out[0]))
+		fmt.Sprintf("%d connections, %d in, %d out", len(connections), in[0], out[0]))
 }
 
 // length is what ip_vs counts: from the IP header on. Nothing is padded on a veth.

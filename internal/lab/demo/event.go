@@ -33,7 +33,7 @@ type Crossing struct {
 	RestChanged   bool // among them
 }
 
-// A CrossingRow is one field of the headers.
+// A CrossingRow is one field of the headers. Before is empty if the director added it.
 type CrossingRow struct {
 	Field, Before, After string
 	Changed              bool

@@ -39,14 +39,17 @@ func (e *evidence) show(c crossings, payload, title string) (Crossing, bool) {
 		Rest:        before.Rest(),
 		RestChanged: slices.Contains(changed, capture.Other),
 	}
-	if t := after.Tunnel; t != nil {
-		for _, header := range t.Headers() {
-			shown.Rows = append(shown.Rows, CrossingRow{header[0], "", header[1], true})
-		}
-	}
 	for _, f := range before.Fields {
 		g, _ := after.Field(f.Name)
 		shown.Rows = append(shown.Rows, CrossingRow{f.Name, f.Text, g.Text, slices.Contains(changed, f.Name)})
+	}
+	if t := after.Tunnel; t != nil {
+		var headers []CrossingRow
+		for _, header := range t.Headers() {
+			headers = append(headers, CrossingRow{header[0], "", header[1], true})
+		}
+		const macs = 2 // in front of what the tunnel adds
+		shown.Rows = slices.Insert(shown.Rows, macs, headers...)
 	}
 	return shown, true
 }
