@@ -29,6 +29,16 @@ func (d devices) without(others devices) devices {
 	}
 }
 
+// with gives those of both.
+func (d devices) with(others devices) devices {
+	more := others.without(d)
+	return devices{
+		Made:   slices.Concat(d.Made, more.Made),
+		Raised: slices.Concat(d.Raised, more.Raised),
+		Ports:  slices.Concat(d.Ports, more.Ports),
+	}
+}
+
 func difference[T comparable](all, others []T) []T {
 	var rest []T
 	for _, v := range all {
@@ -58,7 +68,7 @@ func named(name string) netlink.LinkAttrs { return netlink.LinkAttrs{Name: name,
 // makeDevices makes what is not there yet. What the kernel has not is a warning each; that it has none is
 // an error. made has what this and the earlier calls made, also with an error.
 func makeDevices(ports []uint16, before devices) (warnings []string, made devices, err error) {
-	made = devices{Made: before.Made, Raised: before.Raised}
+	made = devices{Made: slices.Clone(before.Made), Raised: slices.Clone(before.Raised)}
 	usable := 0
 	for _, kind := range kinds {
 		name := kind.link.Attrs().Name
