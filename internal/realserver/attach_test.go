@@ -192,6 +192,7 @@ func TestUpKernelAfterXDP(t *testing.T) {
 	check(t, "tunnel", Kernel, s.Tunnel)
 	check(t, "ports", wanted.Ports, s.Ports)
 	check(t, "interfaces", []string(nil), attachedTo(s))
+	check(t, "ports of the same Up", wanted.Ports, up1(t, wanted).Ports)
 	wanted.Ports = nil
 	check(t, "ports of another Up", 0, len(up1(t, wanted).Ports))
 }

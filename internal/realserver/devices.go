@@ -91,7 +91,7 @@ func makeDevices(ports []uint16, before devices) (warnings []string, made device
 		return nil, made, errors.New("the kernel has no tunnel devices at all: use the tunnel xdp")
 	}
 	for _, port := range ports {
-		more, err := addGUE(port)
+		more, err := addGUE(port, slices.Contains(before.Ports, port))
 		if err != nil {
 			return warnings, made, err
 		}
@@ -101,8 +101,12 @@ func makeDevices(ports []uint16, before devices) (warnings []string, made device
 	return warnings, made, nil
 }
 
+// dummyAddress is IANA's IPv4 dummy address (RFC 7600, Section 4.8), which nobody has.
+var dummyAddress = net.IPv4(192, 0, 0, 8)
+
 // raise brings a device up. The way back to the client is another, so the source is only looked for on any
-// interface (rp_filter=2); the value in force is the greater of conf/all and conf/INTERFACE.
+// interface (rp_filter=2); the value in force is the greater of conf/all and conf/INTERFACE. The kernel looks
+// there for devices with an address alone (__fib_validate_source), and drops what comes by all others.
 func (d *devices) raise(name, existing string) error {
 	device, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) && existing != "" {
@@ -114,6 +118,12 @@ func (d *devices) raise(name, existing string) error {
 	}
 	if err := (kernel{}).setSysctl("net/ipv4/conf/"+name+"/rp_filter", "2"); err != nil {
 		return err
+	}
+	if slices.Contains(d.Made, name) {
+		addr := &netlink.Addr{IPNet: netlink.NewIPNet(dummyAddress.To4()), Scope: unix.RT_SCOPE_HOST}
+		if err := netlink.AddrAdd(device, addr); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("give the device %s an address: %w", name, err)
+		}
 	}
 	if device.Attrs().Flags&net.FlagUp != 0 {
 		return nil
@@ -148,15 +158,17 @@ func gueRequest(command uint8, family int, port uint16) error {
 	return err
 }
 
-// addGUE listens on a port, by IPv4 and by IPv6. The kernel does not fetch its module by itself.
-func addGUE(port uint16) (warnings []string, err error) {
+// addGUE listens on a port, by IPv4 and by IPv6; ours, if an earlier Up did so already. The kernel does not
+// fetch its module by itself.
+func addGUE(port uint16, ours bool) (warnings []string, err error) {
 	if _, err := netlink.FouFamilyId(); err != nil {
 		_ = exec.Command("modprobe", "fou").Run() // what is still missing then is told below
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		err := gueRequest(netlink.FOU_CMD_ADD, family, port)
 		switch {
-		case err == nil, errors.Is(err, unix.EEXIST), errors.Is(err, unix.EALREADY):
+		case err == nil, errors.Is(err, unix.EEXIST), errors.Is(err, unix.EALREADY),
+			ours && errors.Is(err, unix.EADDRINUSE):
 		case family == unix.AF_INET6:
 			warnings = append(warnings, fmt.Sprintf("the kernel takes no GUE in IPv6 on port %d: %v", port, err))
 		default:
