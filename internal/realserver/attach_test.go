@@ -265,6 +265,42 @@ func linkNames(t *testing.T) []string {
 	return names
 }
 
+// TestUpKernelAfterXDP: the programs go when the kernel's devices are there. Where the kernel has none, or no
+// fou, the programs stay.
+func TestUpKernelAfterXDP(t *testing.T) {
+	cfg := newServer(t)
+	before := up1(t, cfg)
+	wanted := cfg
+	wanted.Tunnel, wanted.Interfaces, wanted.VIPs = Kernel, nil, []netip.Addr{other}
+	_, refused := Up(wanted)
+	s, err := ReadStatus(cfg.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refused != nil {
+		t.Logf("this kernel: %v", refused)
+		check(t, "status", before, s)
+		return
+	}
+	check(t, "tunnel", Kernel, s.Tunnel)
+	check(t, "ports", wanted.Ports, s.Ports)
+	check(t, "interfaces", []string(nil), attachedTo(s))
+	check(t, "ports of the same Up", wanted.Ports, up1(t, wanted).Ports)
+	wanted.Ports = nil
+	check(t, "ports of another Up", 0, len(up1(t, wanted).Ports))
+}
+
+// TestStatusOfAnotherRecord: a lab keeps the record elsewhere, and the status tells of its programs too.
+func TestStatusOfAnotherRecord(t *testing.T) {
+	cfg := newServer(t)
+	want := up1(t, cfg)
+	s, err := ReadStatus(filepath.Join(t.TempDir(), "none"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "status", want, s)
+}
+
 func attachedTo(s *Status) []string {
 	var all []string
 	for _, i := range s.Interfaces {

@@ -30,6 +30,16 @@ func (d devices) without(others devices) devices {
 	}
 }
 
+// with gives those of both.
+func (d devices) with(others devices) devices {
+	more := others.without(d)
+	return devices{
+		Made:   slices.Concat(d.Made, more.Made),
+		Raised: slices.Concat(d.Raised, more.Raised),
+		Ports:  slices.Concat(d.Ports, more.Ports),
+	}
+}
+
 func difference[T comparable](all, others []T) []T {
 	var rest []T
 	for _, v := range all {
@@ -59,7 +69,7 @@ func named(name string) netlink.LinkAttrs { return netlink.LinkAttrs{Name: name,
 // makeDevices makes what is not there yet. What the kernel has not is a warning each; that it has none is
 // an error. made has what this and the earlier calls made, also with an error.
 func makeDevices(ports []uint16, before devices) (warnings []string, made devices, err error) {
-	made = devices{Made: before.Made, Raised: before.Raised}
+	made = devices{Made: slices.Clone(before.Made), Raised: slices.Clone(before.Raised)}
 	usable := 0
 	for _, kind := range kinds {
 		name := kind.link.Attrs().Name
@@ -82,7 +92,7 @@ func makeDevices(ports []uint16, before devices) (warnings []string, made device
 		return nil, made, errors.New("the kernel has no tunnel devices at all: use the tunnel xdp")
 	}
 	for _, port := range ports {
-		more, err := addGUE(port)
+		more, err := addGUE(port, slices.Contains(before.Ports, port))
 		if err != nil {
 			return warnings, made, err
 		}
@@ -181,15 +191,17 @@ func gueRequest(command uint8, family int, port uint16) error {
 	return err
 }
 
-// addGUE listens on a port, by IPv4 and by IPv6. The kernel does not fetch its module by itself.
-func addGUE(port uint16) (warnings []string, err error) {
+// addGUE listens on a port, by IPv4 and by IPv6; ours, if an earlier Up did so already. The kernel does not
+// fetch its module by itself.
+func addGUE(port uint16, ours bool) (warnings []string, err error) {
 	if _, err := netlink.FouFamilyId(); err != nil {
 		_ = exec.Command("modprobe", "fou").Run() // what is still missing then is told below
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		err := gueRequest(netlink.FOU_CMD_ADD, family, port)
 		switch {
-		case err == nil, errors.Is(err, unix.EEXIST), errors.Is(err, unix.EALREADY):
+		case err == nil, errors.Is(err, unix.EEXIST), errors.Is(err, unix.EALREADY),
+			ours && errors.Is(err, unix.EADDRINUSE):
 		case family == unix.AF_INET6:
 			warnings = append(warnings, fmt.Sprintf("the kernel takes no GUE in IPv6 on port %d: %v", port, err))
 		default:

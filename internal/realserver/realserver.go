@@ -82,34 +82,37 @@ func Down(cfg Config) error {
 	return down(kernel{}, cfg)
 }
 
-// upTunnel attaches the programs, or makes the kernel's devices, and undoes what the Config has no more.
+// upTunnel makes the kernel's devices or attaches the programs, and only then undoes what the Config has no
+// more: what was there goes on if the new is refused.
 func upTunnel(cfg Config, rec *record) (warnings []string, err error) {
-	if cfg.Tunnel == XDP || cfg.ClampMSS {
-		warnings, err = attachPrograms(cfg)
-	} else {
-		err = Detach()
-	}
-	if err != nil {
-		return nil, err
-	}
-	wanted := devices{}
+	before, wanted := rec.Devices, devices{}
 	if cfg.Tunnel == Kernel {
-		more, made, err := makeDevices(cfg.Ports, rec.Devices)
-		warnings = append(warnings, more...)
+		warnings, wanted, err = makeDevices(cfg.Ports, before)
 		if err != nil {
-			return warnings, errors.Join(err, removeDevices(made.without(rec.Devices)))
+			return warnings, errors.Join(err, removeDevices(wanted.without(before)))
 		}
-		rec.Devices = made
+		rec.Devices = before.with(wanted)
 		if err := rec.write(cfg.Record); err != nil {
 			return warnings, err
 		}
-		wanted = made
 	}
-	if err := removeDevices(rec.Devices.without(wanted)); err != nil {
+	more, err := upPrograms(cfg)
+	warnings = append(warnings, more...)
+	if err != nil {
+		return warnings, err
+	}
+	if err := removeDevices(before.without(wanted)); err != nil {
 		return warnings, err
 	}
 	rec.Devices, rec.Tunnel = wanted, cfg.Tunnel
 	return warnings, rec.write(cfg.Record)
+}
+
+func upPrograms(cfg Config) (warnings []string, err error) {
+	if cfg.Tunnel == XDP || cfg.ClampMSS {
+		return attachPrograms(cfg)
+	}
+	return nil, Detach()
 }
 
 // A host is what Up and Down touch of a machine.

@@ -67,7 +67,7 @@ func ReadStatus(recordPath string) (*Status, error) {
 		Devices:    slices.Concat([]string{}, rec.Devices.Made, rec.Devices.Raised),
 		Interfaces: []datapath.Interface{}, Counters: []Counter{},
 	}
-	if s.Tunnel == "" {
+	if s.Tunnel != Kernel { // what is attached tells, whoever keeps the record
 		s.Tunnel = None
 	}
 	vips, err := (kernel{}).vips()
@@ -88,7 +88,7 @@ func (s *Status) readPins(folder string) error {
 		return err
 	}
 	for _, i := range attached {
-		s.Interfaces = append(s.Interfaces, i)
+		s.Interfaces, s.Tunnel = append(s.Interfaces, i), XDP
 	}
 	var maps serverMaps
 	defer maps.Close() //nolint:errcheck // only read
