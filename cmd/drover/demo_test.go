@@ -202,7 +202,8 @@ func TestDemoScreen(t *testing.T) {
 			Packet: "The packet", Before: "router > director", After: "director > rs1", Rest: 12,
 			Rows: []demo.CrossingRow{
 				{Field: "tunnel", After: "IPIP", Changed: true},
-				{Field: "TTL", Before: "64", After: "63", Changed: true}, {Field: "source", Before: "a", After: "a"},
+				{Field: "TTL", Before: "64", After: "63", Changed: true},
+				{Field: "source", Before: "a", After: "a"},
 			},
 		},
 		demo.Sightings{Source: "192.0.2.100:80", Ports: []demo.Sighting{{Node: "rs1", Packets: 1234}, {Node: "director"}}},

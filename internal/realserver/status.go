@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf"
@@ -64,7 +63,7 @@ func ReadStatus(recordPath string) (*Status, error) {
 	}
 	s := &Status{
 		Tunnel: rec.Tunnel, Ports: append([]uint16{}, rec.Devices.Ports...),
-		Devices:    slices.Concat([]string{}, rec.Devices.Made, rec.Devices.Raised),
+		Devices:    append(append([]string{}, rec.Devices.Made...), rec.Devices.Raised...),
 		Interfaces: []datapath.Interface{}, Counters: []Counter{},
 	}
 	if s.Tunnel != Kernel { // what is attached tells, whoever keeps the record
