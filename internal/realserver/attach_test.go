@@ -184,7 +184,7 @@ func TestFailedUpLeavesNothing(t *testing.T) {
 	}{
 		{
 			"no record can be written",
-			func(c Config) error { return os.Mkdir(c.Record+".new", 0o755) },
+			func(c Config) error { return os.MkdirAll(c.Record+".new", 0o755) },
 			func(c Config) error { return os.Remove(c.Record + ".new") },
 			"write record: ",
 		},
