@@ -143,8 +143,13 @@ func (f folder) loadMore(o Options, interfaces []Interface) (*Loaded, error) {
 	if err := f.sameCapacity(o.Connections); err != nil {
 		return nil, err
 	}
+	// It may have been switched off since the load, with ip_forward.
+	warnings, err := f.enableForwarding()
+	if err != nil {
+		return nil, err
+	}
 	if len(o.Interfaces) == 0 {
-		return f.loaded(nil, true)
+		return f.loaded(warnings, true)
 	}
 	if err := f.checkVersion(); err != nil {
 		return nil, err
@@ -159,14 +164,14 @@ func (f folder) loadMore(o Options, interfaces []Interface) (*Loaded, error) {
 		return nil, err
 	}
 	defer maps.Close() //nolint:errcheck // pinned
-	warnings, err := f.attach(programs.DroverXdp, interfaces, o.Generic)
+	more, err := f.attach(programs.DroverXdp, interfaces, o.Generic)
 	if err != nil {
 		return nil, err
 	}
 	if err := f.describeDevices(maps); err != nil {
 		return nil, err
 	}
-	return f.loaded(warnings, true)
+	return f.loaded(append(warnings, more...), true)
 }
 
 // Unload detaches the data path and forgets its services and connections. ErrNotLoaded if there is
