@@ -104,7 +104,8 @@ func (t *Table) Size() (int, error) { return int(t.maps.Buckets.MaxEntries()), n
 // noNetwork is the host of a table without one: nothing is local, nothing is kept.
 type noNetwork struct{}
 
-func (noNetwork) source(netip.Addr) netip.Addr                                          { return netip.Addr{} }
+func (noNetwork) source(netip.Addr) netip.Addr { return netip.Addr{} }
+
 func (noNetwork) isLocal(netip.Addr) bool                                               { return false }
 func (noNetwork) serversChanged(_, _ map[netip.Addr]bool, _ func() map[netip.Addr]bool) {}
 func (noNetwork) close()                                                                {}
