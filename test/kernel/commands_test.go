@@ -26,7 +26,7 @@ func TestCommands(t *testing.T) {
 func (p *pair) makeUpCommands(t *testing.T) {
 	seed := seedOf(t)
 	begin, sequences, failures := time.Now(), 0, 0
-	for budget := budgetOf(commandsTime); failures < maxFailures && (!budget.over() || p.steps < leastSteps); sequences++ {
+	for budget := budgetOf(t, commandsTime); failures < maxFailures && (!budget.over() || p.steps < leastSteps); sequences++ {
 		c := newCommander(seed + uint64(sequences))
 		var all []string
 		for range sequence {

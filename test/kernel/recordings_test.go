@@ -19,7 +19,7 @@ func (p *pair) repeatRuns(t *testing.T) {
 	text, err := os.ReadFile("testdata/recordings/60-sched.txt")
 	must(t, err)
 	all := strings.Split(strings.TrimSpace(string(text)), "\n")
-	begin, budget, repeated := time.Now(), budgetOf(recordingsTime), 0
+	begin, budget, repeated := time.Now(), budgetOf(t, recordingsTime), 0
 	for _, i := range rand.New(rand.NewPCG(seedOf(t), 3)).Perm(len(all)) {
 		if budget.over() && repeated >= leastRuns || t.Failed() {
 			break

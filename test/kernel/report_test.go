@@ -38,7 +38,18 @@ func TestMain(m *testing.M) {
 // A deadline is a time at which a test has done enough.
 type deadline time.Time
 
-func budgetOf(d time.Duration) deadline { return deadline(time.Now().Add(d)) }
+// reserve is what is left for the tests that follow, of the time that all have.
+const reserve = 100 * time.Second
+
+// budgetOf gives a test so much time, on a slow machine less.
+func budgetOf(t *testing.T, d time.Duration) deadline {
+	t.Helper()
+	end := time.Now().Add(d)
+	if all, ok := t.Deadline(); ok && all.Add(-reserve).Before(end) {
+		end = all.Add(-reserve)
+	}
+	return deadline(end)
+}
 
 func (d deadline) over() bool { return time.Now().After(time.Time(d)) }
 
@@ -93,7 +104,7 @@ func (p *pair) report(t *testing.T, c testCase, err error, try func([]string) er
 	if !errors.As(err, &found) {
 		t.Fatalf("%s: %v", c.name, err)
 	}
-	last, enough := err, budgetOf(shrinkTime)
+	last, enough := err, budgetOf(t, shrinkTime)
 	c.lines = shrink(c.lines, trials, func(lines []string) bool {
 		if enough.over() {
 			return false

@@ -31,7 +31,7 @@ func TestTraffic(t *testing.T) {
 func (p *pair) makeUpTraffic(t *testing.T) {
 	seed := seedOf(t)
 	begin, cases, failures := time.Now(), 0, 0
-	for budget := budgetOf(trafficTime); failures < maxFailures && (!budget.over() || p.steps < 2*leastSteps); {
+	for budget := budgetOf(t, trafficTime); failures < maxFailures && (!budget.over() || p.steps < 2*leastSteps); {
 		must(t, p.flush())
 		bases := map[int]testCase{}
 		for len(bases) < batch && failures < maxFailures {
