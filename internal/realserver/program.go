@@ -126,8 +126,13 @@ func pinMaps(folder string, maps *serverMaps) error {
 		name string
 		m    *ebpf.Map
 	}{
-		{"settings", maps.Settings}, {"vips", maps.Vips}, {"own", maps.Own}, {"sources", maps.Sources},
-		{"gue_ports", maps.GuePorts}, {"clamped", maps.Clamped}, {readyPin, maps.Outcomes},
+		{"settings", maps.Settings},
+		{"vips", maps.Vips},
+		{"own", maps.Own},
+		{"sources", maps.Sources},
+		{"gue_ports", maps.GuePorts},
+		{"clamped", maps.Clamped},
+		{readyPin, maps.Outcomes},
 	} {
 		if err := m.m.Pin(filepath.Join(folder, m.name)); err != nil {
 			return fmt.Errorf("pin the map %s: %w", m.name, err)
