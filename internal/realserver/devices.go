@@ -51,7 +51,8 @@ func difference[T comparable](all, others []T) []T {
 }
 
 // kinds are the devices that take packets from any sender ("external" of ip-link(8)). Of sit there is no
-// such thing: its own first device, sit0, is one already, and then no other can be made.
+// such thing: its own first device, sit0, is one already, and then no other can be made. Those of GRE drop
+// packets with a checksum (ip_tunnel_rcv wants what the device was made with, and there is one at most).
 var kinds = []struct {
 	what     string
 	link     netlink.Link

@@ -7,16 +7,15 @@ import (
 	"time"
 )
 
-// TestCases replays the cases that were kept: each was a difference once.
-func TestCases(t *testing.T) {
+// replayCases replays the cases that were kept: each was a difference once.
+func (p *pair) replayCases(t *testing.T) {
 	all, err := readCases("testdata/cases")
 	must(t, err)
-	p := newPair(t, sameSize)
 	begin := time.Now()
 	for _, c := range all {
 		if err := p.trafficAlone(c.lines); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	done(t, "kept cases", begin, len(all), p.steps)
+	p.done(t, "kept cases", begin, len(all))
 }

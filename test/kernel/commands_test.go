@@ -15,12 +15,18 @@ const sameSize = 8192
 // that tables grow, and not too long to be shrunk.
 const sequence = 60
 
-// TestCommands runs made-up ipvsadm commands in both, good and bad, and compares all that they print and
-// leave behind.
+// TestCommands runs ipvsadm commands in both, recorded ones and then made-up ones, good and bad, and compares all
+// that they print and leave behind. Both are one test because it takes long to make the two directors.
 func TestCommands(t *testing.T) {
-	seed, p := seedOf(t), newPair(t, sameSize)
+	p := newPair(t, sameSize)
+	t.Run("transcripts", p.replayTranscripts)
+	t.Run("made up", p.makeUpCommands)
+}
+
+func (p *pair) makeUpCommands(t *testing.T) {
+	seed := seedOf(t)
 	begin, sequences, failures := time.Now(), 0, 0
-	for budget := budgetOf(commandsTime); failures < maxFailures && (!budget.over() || p.steps < leastSteps); sequences++ {
+	for budget := budgetOf(t, commandsTime); failures < maxFailures && (!budget.over() || p.steps < leastSteps); sequences++ {
 		c := newCommander(seed + uint64(sequences))
 		var all []string
 		for range sequence {
@@ -31,7 +37,7 @@ func TestCommands(t *testing.T) {
 			p.report(t, testCase{caseName("commands", seed+uint64(sequences)), all}, err, p.commands)
 		}
 	}
-	done(t, "commands", begin, sequences, p.steps)
+	p.done(t, "commands", begin, sequences)
 }
 
 // commands empties both directors, runs the steps of a case, and compares each result and a listing after it.

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 // them answer twice.
 const requests = 6
 
-// TestConnections sends real HTTP through the data path, with nothing but the commands of the tutorials.
+// TestConnections sends real HTTP through the data path, and once more after its upgrade.
 func TestConnections(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -43,6 +44,9 @@ func TestConnections(t *testing.T) {
 				t.Errorf("%d destinations are listed as %s", n, row.print)
 			}
 			t.Logf("\n%s%s", stats, listing)
+			if row.mode == lab.NAT {
+				checkUpgrade(ctx, t, cluster, cluster.Topology.VIPs[0])
+			}
 		})
 	}
 }
@@ -70,7 +74,7 @@ func labUp(ctx context.Context, t *testing.T, mode lab.Mode) *lab.Lab {
 func balance(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr, how ...string) {
 	t.Helper()
 	service := netip.AddrPortFrom(vip, 80).String()
-	run(ctx, t, cluster, lab.Director, "ipvsadm", "-A", "-t", service, "-s", "rr")
+	rules := fmt.Sprintf("-A -t %s -s rr\n", service)
 	for _, port := range cluster.Topology.Ports {
 		if !strings.HasPrefix(port.Node, "rs") {
 			continue
@@ -78,10 +82,11 @@ func balance(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr
 		for _, prefix := range port.Addrs {
 			if prefix.Addr().Is4() == vip.Is4() {
 				server := netip.AddrPortFrom(prefix.Addr(), 80).String()
-				run(ctx, t, cluster, lab.Director, append([]string{"ipvsadm", "-a", "-t", service, "-r", server}, how...)...)
+				rules += fmt.Sprintf("-a -t %s -r %s %s\n", service, server, strings.Join(how, " "))
 			}
 		}
 	}
+	run(ctx, t, cluster, lab.Director, "sh", "-ec", "printf %s '"+rules+"' | ipvsadm -R")
 }
 
 // ask gives the number of answers from each server.

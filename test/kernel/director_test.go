@@ -93,7 +93,7 @@ func inProcess(kept *keptTable, program string, args []string, stdin string) res
 		Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
 		Open:  kept.open,
 		Hosts: ipvsadm.NewHosts(),
-		Ports: ipvsadm.NewPorts("/etc/services"),
+		Ports: ports,
 	}, program, args)
 	return result{stdout.String(), stderr.String(), status}
 }

@@ -30,6 +30,11 @@ var notYet = []omission{
 	{"the connection sync daemon (--start-daemon)", func(c call) bool { return c.op == "start daemon" }},
 }
 
+// Differences that were decided, and where the comparison passes them over:
+//   - where ipvsadm crashes, Drover refuses (afterCrash);
+//   - ip_vs counts an ICMP error of its own host as a directly answering server's (withoutDirect);
+//   - a server edited from tunnelling to direct routing keeps the tunnel's route in ip_vs (trafficker.way).
+
 // leftOut gives the name of what a step asks for that is left out, or "".
 func leftOut(s step) string {
 	if s.program == "" {

@@ -23,10 +23,13 @@ func calls(s step) []call {
 	ipvsadm.Run(ipvsadm.Env{
 		Stdin: strings.NewReader(s.stdin), Stdout: io.Discard, Stderr: io.Discard,
 		Open:  func(ipvsadm.Mode) (ipvsadm.Table, error) { return &r, nil },
-		Hosts: noHosts{}, Ports: ipvsadm.NewPorts("/etc/services"),
+		Hosts: noHosts{}, Ports: ports,
 	}, s.program, s.args)
 	return r.calls
 }
+
+// ports are read once: there is a command for each line of a case.
+var ports = ipvsadm.NewPorts("/etc/services")
 
 // A recorder is a table that notes what it is asked for.
 type recorder struct{ calls []call }

@@ -13,14 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestRecordedSchedulers repeats recorded runs of the schedulers, in an order by chance and as many as there
+// repeatRuns repeats recorded runs of the schedulers, in an order by chance and as many as there
 // is time for: both directors choose the servers that the recording has.
-func TestRecordedSchedulers(t *testing.T) {
+func (p *pair) repeatRuns(t *testing.T) {
 	text, err := os.ReadFile("testdata/recordings/60-sched.txt")
 	must(t, err)
 	all := strings.Split(strings.TrimSpace(string(text)), "\n")
-	p := newPair(t, manyConnections)
-	begin, budget, repeated := time.Now(), budgetOf(recordingsTime), 0
+	begin, budget, repeated := time.Now(), budgetOf(t, recordingsTime), 0
 	for _, i := range rand.New(rand.NewPCG(seedOf(t), 3)).Perm(len(all)) {
 		if budget.over() && repeated >= leastRuns || t.Failed() {
 			break
@@ -35,7 +34,7 @@ func TestRecordedSchedulers(t *testing.T) {
 		}
 		repeated++
 	}
-	done(t, "recorded schedulers", begin, repeated, p.steps)
+	p.done(t, "recorded schedulers", begin, repeated)
 }
 
 func (p *pair) repeat(r recordedRun) error {

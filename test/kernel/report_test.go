@@ -38,20 +38,32 @@ func TestMain(m *testing.M) {
 // A deadline is a time at which a test has done enough.
 type deadline time.Time
 
-func budgetOf(d time.Duration) deadline { return deadline(time.Now().Add(d)) }
+// reserve is what is left for the tests that follow, of the time that all have.
+const reserve = 100 * time.Second
+
+// budgetOf gives a test so much time, on a slow machine less.
+func budgetOf(t *testing.T, d time.Duration) deadline {
+	t.Helper()
+	end := time.Now().Add(d)
+	if all, ok := t.Deadline(); ok && all.Add(-reserve).Before(end) {
+		end = all.Add(-reserve)
+	}
+	return deadline(end)
+}
 
 func (d deadline) over() bool { return time.Now().After(time.Time(d)) }
 
 func caseName(kind string, seed uint64) string { return fmt.Sprintf("%s-%d", kind, seed) }
 
-// done prints what a phase did.
-func done(t *testing.T, phase string, begin time.Time, cases, steps int) {
+// done prints what a phase did, and begins to count for the next.
+func (p *pair) done(t *testing.T, phase string, begin time.Time, cases int) {
 	t.Helper()
-	t.Logf("%s: %d cases, %d steps in %.0f s", phase, cases, steps, time.Since(begin).Seconds())
-	stepsDone += steps
-	if steps == 0 {
+	t.Logf("%s: %d cases, %d steps in %.0f s", phase, cases, p.steps, time.Since(begin).Seconds())
+	if p.steps == 0 {
 		t.Errorf("%s: no step was compared", phase)
 	}
+	stepsDone += p.steps
+	p.steps = 0
 }
 
 // each does f with each line of a case, its ports from base on, and says at which line it failed.
@@ -71,10 +83,10 @@ func (p *pair) each(base int, all []string, f func(step) error) error {
 // How long the phases go on with new cases; how much each does at least, however slow the machine; and after
 // how many failures it ends.
 const (
-	commandsTime   = 60 * time.Second
-	trafficTime    = 80 * time.Second
-	recordingsTime = 30 * time.Second
-	leastSteps     = 250
+	commandsTime   = 50 * time.Second
+	trafficTime    = 70 * time.Second
+	recordingsTime = 25 * time.Second
+	leastSteps     = 150
 	leastRuns      = 6 // each has hundreds of steps
 	maxFailures    = 2
 )
@@ -82,7 +94,7 @@ const (
 // trials bounds how often a case is tried while it is shrunk, and shrinkTime how long that goes on.
 const (
 	trials     = 80
-	shrinkTime = 25 * time.Second
+	shrinkTime = 20 * time.Second
 )
 
 // report fails the test with a case as short as can be found, in the form in which it can be kept.
@@ -92,7 +104,7 @@ func (p *pair) report(t *testing.T, c testCase, err error, try func([]string) er
 	if !errors.As(err, &found) {
 		t.Fatalf("%s: %v", c.name, err)
 	}
-	last, enough := err, budgetOf(shrinkTime)
+	last, enough := err, budgetOf(t, shrinkTime)
 	c.lines = shrink(c.lines, trials, func(lines []string) bool {
 		if enough.over() {
 			return false

@@ -19,12 +19,19 @@ const manyConnections = 1 << 16
 // batch is how many cases are run before their counters are compared, for which ip_vs needs time.
 const batch = 8
 
-// TestTraffic sends the same made-up packets through both, while servers come, go and change, and compares
-// each frame that is sent on, and the connections, states and counters that are left.
+// TestTraffic sends the same packets through both, while servers come, go and change, and compares each frame that
+// is sent on, and the connections, states and counters that are left.
 func TestTraffic(t *testing.T) {
-	seed, p := seedOf(t), newPair(t, manyConnections)
+	p := newPair(t, manyConnections)
+	t.Run("kept cases", p.replayCases)
+	t.Run("recorded schedulers", p.repeatRuns)
+	t.Run("made up", p.makeUpTraffic)
+}
+
+func (p *pair) makeUpTraffic(t *testing.T) {
+	seed := seedOf(t)
 	begin, cases, failures := time.Now(), 0, 0
-	for budget := budgetOf(trafficTime); failures < maxFailures && (!budget.over() || p.steps < 2*leastSteps); {
+	for budget := budgetOf(t, trafficTime); failures < maxFailures && (!budget.over() || p.steps < 2*leastSteps); {
 		must(t, p.flush())
 		bases := map[int]testCase{}
 		for len(bases) < batch && failures < maxFailures {
@@ -45,7 +52,7 @@ func TestTraffic(t *testing.T) {
 			}
 		}
 	}
-	done(t, "traffic", begin, cases, p.steps)
+	p.done(t, "traffic", begin, cases)
 }
 
 // trafficAlone does all that is done to a case, to this one alone.

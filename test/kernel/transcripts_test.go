@@ -17,10 +17,9 @@ type transcript struct {
 	left map[string]bool // services that something was left out of: the recording has them, the tables do not
 }
 
-// TestTranscripts replays the recorded transcripts of ipvsadm in both, what is left out apart, and holds what
+// replayTranscripts replays the recorded transcripts of ipvsadm in both, what is left out apart, and holds what
 // they say against each other, and against the recording where nothing of it was left out.
-func TestTranscripts(t *testing.T) {
-	p := newPair(t, sameSize)
+func (p *pair) replayTranscripts(t *testing.T) {
 	begin := time.Now()
 	for _, file := range []string{"40-golden.txt", "50-errors.txt"} {
 		must(t, p.flush())
@@ -33,7 +32,7 @@ func TestTranscripts(t *testing.T) {
 			}
 		}
 	}
-	done(t, "transcripts", begin, 2, p.steps)
+	p.done(t, "transcripts", begin, 2)
 }
 
 // replay does a command and compares. Its text is the arguments, what was printed, and the status; or the name

@@ -98,14 +98,14 @@ func eachServer(cluster *lab.Lab, f func(node string, addrs []netip.Prefix)) {
 func tunnel(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr, over6 bool, how []string) {
 	t.Helper()
 	service := netip.AddrPortFrom(vip, 80).String()
-	run(ctx, t, cluster, lab.Director, "ipvsadm", "-C")
-	run(ctx, t, cluster, lab.Director, "ipvsadm", "-A", "-t", service, "-s", "rr")
+	rules := fmt.Sprintf("-C\n-A -t %s -s rr\n", service)
 	eachServer(cluster, func(_ string, addrs []netip.Prefix) {
 		for _, prefix := range addrs {
 			if prefix.Addr().Is6() == over6 {
 				server := netip.AddrPortFrom(prefix.Addr(), 80).String()
-				run(ctx, t, cluster, lab.Director, append([]string{"ipvsadm", "-a", "-t", service, "-r", server}, how...)...)
+				rules += fmt.Sprintf("-a -t %s -r %s %s\n", service, server, strings.Join(how, " "))
 			}
 		}
 	})
+	run(ctx, t, cluster, lab.Director, "sh", "-ec", "printf %s '"+rules+"' | ipvsadm -R")
 }

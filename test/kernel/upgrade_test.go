@@ -4,21 +4,17 @@ package kernel
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"drover/internal/lab"
 )
 
-// TestUpgrade puts the same programs in their own place: tags, types of maps, links, timer and pins behave
-// on 6.1 as on later kernels.
-func TestUpgrade(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cluster := labUp(ctx, t, lab.NAT)
-	vip := cluster.Topology.VIPs[0]
-	balance(ctx, t, cluster, vip, "-m")
+// checkUpgrade puts the same programs in their own place, under the services that are there: tags, types of
+// maps, links, timer and pins behave on 6.1 as on later kernels.
+func checkUpgrade(ctx context.Context, t *testing.T, cluster *lab.Lab, vip netip.Addr) {
+	t.Helper()
 	already := run(ctx, t, cluster, lab.Director, "drover", "datapath", "upgrade")
 	if want := "The data path is already this version.\n"; already != want {
 		t.Errorf("upgrade: %q, want %q", already, want)
