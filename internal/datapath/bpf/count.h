@@ -20,11 +20,12 @@ static __always_inline void count_in(__u32 slot, __u32 bytes)
 	s->in_bytes += bytes;
 }
 
-static __always_inline void count_out(__u32 slot, __u32 bytes)
+/* count_out counts what a server sends; as by ip_vs, not while it is deleted. */
+static __always_inline void count_out(const struct dest *d, __u32 slot, __u32 bytes)
 {
 	struct stats *s = stats_of(slot);
 
-	if (!s)
+	if (!s || !(d->flags & DEST_AVAILABLE))
 		return;
 	s->out_packets++;
 	s->out_bytes += bytes;

@@ -63,7 +63,7 @@ static __always_inline int from_server(struct xdp_md *ctx, const struct packet *
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_out(slot, p->length);
+	count_out(d, slot, p->length);
 	observe(c, index, observation(p, true), k);
 	return to_client(ctx, p, c, READ(k->now));
 }

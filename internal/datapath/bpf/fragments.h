@@ -130,7 +130,7 @@ static __always_inline int later_to_client(struct xdp_md *ctx, const struct pack
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_out(c->dest, p->length);
+	count_out(d, c->dest, p->length);
 	r = resolve_client(ctx, c, now, &hop);
 	if (r != HOP_FOUND)
 		return unresolved(ctx, p, r);

@@ -133,7 +133,8 @@ static __always_inline int relay_to_server(struct xdp_md *ctx, const struct pack
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_in(c->dest, p->length);
+	if (d->flags & DEST_AVAILABLE)
+		count_in(c->dest, p->length);
 	if (STATE_FORWARD(READ(c->state)) == FORWARD_TUNNEL)
 		return into_tunnel(ctx, p, c->dest, OUTCOME_FORWARD_ICMP);
 	found = resolve_dest(ctx, d, now, &hop, &mtu);
@@ -155,7 +156,7 @@ static __always_inline int relay_to_client(struct xdp_md *ctx, const struct pack
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	count_out(c->dest, p->length);
+	count_out(d, c->dest, p->length);
 	found = resolve_client(ctx, c, now, &hop);
 	if (found != HOP_FOUND)
 		return unresolved(ctx, p, found);

@@ -219,7 +219,7 @@ static __always_inline int tell_client(struct xdp_md *ctx, struct scratch *s, st
 	found = resolve_client(ctx, conn, now, &hop);
 	if (found != HOP_FOUND)
 		return unresolved(ctx, &s->packet, found);
-	count_out(conn->dest, s->packet.length);
+	count_out(d, conn->dest, s->packet.length);
 	s->vip = conn->vaddr;
 	if (!strip(ctx, c) || !make_error(ctx, s))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
