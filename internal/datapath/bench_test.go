@@ -281,11 +281,12 @@ func (b *bench) round() (floor, total, made float64) {
 	return floor, total, made
 }
 
-// check sees that what was measured was forwarding.
+// check sees that what was measured was forwarding. By chance a home or two of a million get full, and a
+// half-open connection gives way there; one packet in a hundred thousand may tell of that.
 func (b *bench) check() {
 	b.t.Helper()
 	for name, n := range b.outcomes() {
-		if !strings.HasPrefix(name, "forward ") {
+		if !strings.HasPrefix(name, "forward ") && n > uint64(b.packets/100_000) {
 			b.t.Fatalf("%s: %s: %d packets", b.name, name, n)
 		}
 	}

@@ -36,7 +36,8 @@ static __always_inline __u64 hash_tuple(const union addr *source, const union ad
 		hash = mix(hash, destination->half[0]);
 		hash = mix(hash, destination->half[1]);
 	}
-	return mix(hash, (__u64)kind << 32 | ports);
+	hash = mix(hash, (__u64)kind << 32 | ports);
+	return mix(hash, 0); /* without it, homes get full ten times as often as by chance */
 }
 
 static __always_inline void hash_packet(struct packet *p)
