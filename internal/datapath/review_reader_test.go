@@ -26,10 +26,15 @@ func TestReaderSeesWholeLists(t *testing.T) {
 		return errors.Join(err, r.table.Commit())
 	}
 	must(t, weigh(1, r.table.AddDestination))
-	done := make(chan error, 1)
+	// Three changes, and then the reader gets a list: so it meets them, and both weights in turn.
+	const bursts, changes = 200, 3
+	done, read := make(chan error, 1), make(chan struct{}, 1)
 	go func() {
 		var err error
-		for i := range 500 {
+		for i := range bursts * changes {
+			if i%changes == 0 {
+				<-read
+			}
 			err = errors.Join(err, weigh(int32(2-i%2), r.table.EditDestination))
 		}
 		done <- err
@@ -44,8 +49,7 @@ func TestReaderSeesWholeLists(t *testing.T) {
 		}
 		service, err := reader.Service(ruleKey)
 		if err != nil || len(service.Destinations) != servers {
-			t.Errorf("%d servers, %v", len(service.Destinations), err)
-			continue
+			t.Fatalf("%d servers, %v", len(service.Destinations), err)
 		}
 		weight := service.Destinations[0].Weight
 		for _, d := range service.Destinations {
@@ -55,6 +59,10 @@ func TestReaderSeesWholeLists(t *testing.T) {
 			}
 		}
 		seen[weight]++
+		select {
+		case read <- struct{}{}:
+		default:
+		}
 	}
 	if mixed > 0 || seen[1] < 2 || seen[2] < 2 {
 		t.Errorf("%d lists of old and new weights; lists seen by weight: %v", mixed, seen)
