@@ -9,7 +9,7 @@ import (
 
 // Parts of a connection's state word: STATE_* in bpf/types.h.
 const (
-	stateMask         = 0xff
+	stateMask         = 0xf
 	stateInactive     = 1 << 8
 	stateForwardShift = 10
 	stateForwardMask  = 3

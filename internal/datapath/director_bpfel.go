@@ -64,11 +64,21 @@ type directorControl struct {
 	_         structs.HostLayout
 	Now       uint32
 	LastDest  uint32
+	Uses      uint32
+	Watch     uint32
 	Udp       uint32
 	Overflow  uint32
 	Tcp       [16]uint32
 	NextChunk uint32
 	Epoch     uint32
+	Tune      [48]uint32
+	Pad       [16]uint32
+}
+
+type directorController struct {
+	_          structs.HostLayout
+	Index      uint32
+	Generation uint32
 }
 
 type directorDest struct {
@@ -114,7 +124,9 @@ type directorDest struct {
 	PathMtu    uint32
 	PathLooked uint32
 	RipFamily  uint8
-	Pad2       [35]uint8
+	Pad2       [3]uint8
+	Timeouts   uint32
+	Pad3       [7]uint32
 }
 
 type directorDestConns struct {
@@ -323,12 +335,15 @@ type directorScratch struct {
 		Mac         uint64
 	}
 	Service  directorService
+	Key      directorServiceKey
 	Vip      directorAddr
 	State    uint64
+	Mark     uint32
 	Slot     uint32
 	Answer   uint32
 	Mtu      uint32
 	Fragment uint32
+	_        [4]byte
 	Ask      directorNeighbourKey
 	Outcome  uint32
 	Type     uint8
@@ -337,15 +352,18 @@ type directorScratch struct {
 }
 
 type directorService struct {
-	_         structs.HostLayout
-	Id        uint32
-	Block     uint32
-	Flags     uint32
-	Scheduler uint8
-	Pad       [3]uint8
-	Created   uint32
-	Pad2      uint32
-	Carried   directorStats
+	_           structs.HostLayout
+	Id          uint32
+	Block       uint32
+	Flags       uint32
+	Scheduler   uint8
+	Pad         [3]uint8
+	Created     uint32
+	Persistence uint32
+	Carried     directorStats
+	Mask        directorAddr
+	Timeouts    uint32
+	Pad2        [7]uint32
 }
 
 type directorServiceKey struct {
@@ -389,6 +407,28 @@ type directorTimerValue struct {
 	}
 }
 
+type directorTune uint32
+
+const (
+	directorTuneTUNE_AM_DROPRATE               directorTune = 0
+	directorTuneTUNE_AMEMTHRESH                directorTune = 1
+	directorTuneTUNE_CONN_REUSE_MODE           directorTune = 2
+	directorTuneTUNE_DROP_ENTRY                directorTune = 3
+	directorTuneTUNE_DROP_PACKET               directorTune = 4
+	directorTuneTUNE_EXPIRE_NODEST_CONN        directorTune = 5
+	directorTuneTUNE_EXPIRE_QUIESCENT_TEMPLATE directorTune = 6
+	directorTuneTUNE_IGNORE_TUNNELED           directorTune = 7
+	directorTuneTUNE_LBLC_EXPIRATION           directorTune = 8
+	directorTuneTUNE_LBLCR_EXPIRATION          directorTune = 9
+	directorTuneTUNE_NAT_ICMP_SEND             directorTune = 10
+	directorTuneTUNE_PMTU_DISC                 directorTune = 11
+	directorTuneTUNE_RUN_ESTIMATION            directorTune = 12
+	directorTuneTUNE_SCHEDULE_ICMP             directorTune = 13
+	directorTuneTUNE_SECURE_TCP                directorTune = 14
+	directorTuneTUNE_SLOPPY_TCP                directorTune = 15
+	directorTuneTUNES                          directorTune = 16
+)
+
 type directorTurn struct {
 	_   structs.HostLayout
 	Now uint32
@@ -402,8 +442,10 @@ const (
 	directorMapBlocks            = "blocks"
 	directorMapBuckets           = "buckets"
 	directorMapConns             = "conns"
+	directorMapControllers       = "controllers"
 	directorMapControls          = "controls"
 	directorMapDestConns         = "dest_conns"
+	directorMapDestPersistent    = "dest_persistent"
 	directorMapDestRates         = "dest_rates"
 	directorMapDestStats         = "dest_stats"
 	directorMapDestZero          = "dest_zero"
@@ -451,6 +493,7 @@ const (
 	directorVarUnusedLife        = "unused_life"
 	directorVarUnusedOutcome     = "unused_outcome"
 	directorVarUnusedScheduler   = "unused_scheduler"
+	directorVarUnusedTune        = "unused_tune"
 )
 
 // loadDirector returns the embedded CollectionSpec for director.
@@ -518,35 +561,37 @@ type directorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorMapSpecs struct {
-	AnswerRate    *ebpf.MapSpec `ebpf:"answer_rate"`
-	Blocks        *ebpf.MapSpec `ebpf:"blocks"`
-	Buckets       *ebpf.MapSpec `ebpf:"buckets"`
-	Conns         *ebpf.MapSpec `ebpf:"conns"`
-	Controls      *ebpf.MapSpec `ebpf:"controls"`
-	DestConns     *ebpf.MapSpec `ebpf:"dest_conns"`
-	DestRates     *ebpf.MapSpec `ebpf:"dest_rates"`
-	DestStats     *ebpf.MapSpec `ebpf:"dest_stats"`
-	DestZero      *ebpf.MapSpec `ebpf:"dest_zero"`
-	Dests         *ebpf.MapSpec `ebpf:"dests"`
-	Devices       *ebpf.MapSpec `ebpf:"devices"`
-	DirtyGroups   *ebpf.MapSpec `ebpf:"dirty_groups"`
-	FirstReplicas *ebpf.MapSpec `ebpf:"first_replicas"`
-	Fragments     *ebpf.MapSpec `ebpf:"fragments"`
-	IngressMacs   *ebpf.MapSpec `ebpf:"ingress_macs"`
-	Localities    *ebpf.MapSpec `ebpf:"localities"`
-	Neighbours    *ebpf.MapSpec `ebpf:"neighbours"`
-	Origins       *ebpf.MapSpec `ebpf:"origins"`
-	Outcomes      *ebpf.MapSpec `ebpf:"outcomes"`
-	Paths         *ebpf.MapSpec `ebpf:"paths"`
-	Pool          *ebpf.MapSpec `ebpf:"pool"`
-	ReplicaSets   *ebpf.MapSpec `ebpf:"replica_sets"`
-	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
-	Services      *ebpf.MapSpec `ebpf:"services"`
-	Stages        *ebpf.MapSpec `ebpf:"stages"`
-	SumChunks     *ebpf.MapSpec `ebpf:"sum_chunks"`
-	Sweeps        *ebpf.MapSpec `ebpf:"sweeps"`
-	Timers        *ebpf.MapSpec `ebpf:"timers"`
-	Virtuals      *ebpf.MapSpec `ebpf:"virtuals"`
+	AnswerRate     *ebpf.MapSpec `ebpf:"answer_rate"`
+	Blocks         *ebpf.MapSpec `ebpf:"blocks"`
+	Buckets        *ebpf.MapSpec `ebpf:"buckets"`
+	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Controllers    *ebpf.MapSpec `ebpf:"controllers"`
+	Controls       *ebpf.MapSpec `ebpf:"controls"`
+	DestConns      *ebpf.MapSpec `ebpf:"dest_conns"`
+	DestPersistent *ebpf.MapSpec `ebpf:"dest_persistent"`
+	DestRates      *ebpf.MapSpec `ebpf:"dest_rates"`
+	DestStats      *ebpf.MapSpec `ebpf:"dest_stats"`
+	DestZero       *ebpf.MapSpec `ebpf:"dest_zero"`
+	Dests          *ebpf.MapSpec `ebpf:"dests"`
+	Devices        *ebpf.MapSpec `ebpf:"devices"`
+	DirtyGroups    *ebpf.MapSpec `ebpf:"dirty_groups"`
+	FirstReplicas  *ebpf.MapSpec `ebpf:"first_replicas"`
+	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
+	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
+	Localities     *ebpf.MapSpec `ebpf:"localities"`
+	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
+	Origins        *ebpf.MapSpec `ebpf:"origins"`
+	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
+	Paths          *ebpf.MapSpec `ebpf:"paths"`
+	Pool           *ebpf.MapSpec `ebpf:"pool"`
+	ReplicaSets    *ebpf.MapSpec `ebpf:"replica_sets"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Services       *ebpf.MapSpec `ebpf:"services"`
+	Stages         *ebpf.MapSpec `ebpf:"stages"`
+	SumChunks      *ebpf.MapSpec `ebpf:"sum_chunks"`
+	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
+	Timers         *ebpf.MapSpec `ebpf:"timers"`
+	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
 }
 
 // directorVariableSpecs contains global variables before they are loaded into the kernel.
@@ -560,6 +605,7 @@ type directorVariableSpecs struct {
 	UnusedLife      *ebpf.VariableSpec `ebpf:"unused_life"`
 	UnusedOutcome   *ebpf.VariableSpec `ebpf:"unused_outcome"`
 	UnusedScheduler *ebpf.VariableSpec `ebpf:"unused_scheduler"`
+	UnusedTune      *ebpf.VariableSpec `ebpf:"unused_tune"`
 }
 
 // directorObjects contains all objects after they have been loaded into the kernel.
@@ -582,35 +628,37 @@ func (o *directorObjects) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorMaps struct {
-	AnswerRate    *ebpf.Map `ebpf:"answer_rate"`
-	Blocks        *ebpf.Map `ebpf:"blocks"`
-	Buckets       *ebpf.Map `ebpf:"buckets"`
-	Conns         *ebpf.Map `ebpf:"conns"`
-	Controls      *ebpf.Map `ebpf:"controls"`
-	DestConns     *ebpf.Map `ebpf:"dest_conns"`
-	DestRates     *ebpf.Map `ebpf:"dest_rates"`
-	DestStats     *ebpf.Map `ebpf:"dest_stats"`
-	DestZero      *ebpf.Map `ebpf:"dest_zero"`
-	Dests         *ebpf.Map `ebpf:"dests"`
-	Devices       *ebpf.Map `ebpf:"devices"`
-	DirtyGroups   *ebpf.Map `ebpf:"dirty_groups"`
-	FirstReplicas *ebpf.Map `ebpf:"first_replicas"`
-	Fragments     *ebpf.Map `ebpf:"fragments"`
-	IngressMacs   *ebpf.Map `ebpf:"ingress_macs"`
-	Localities    *ebpf.Map `ebpf:"localities"`
-	Neighbours    *ebpf.Map `ebpf:"neighbours"`
-	Origins       *ebpf.Map `ebpf:"origins"`
-	Outcomes      *ebpf.Map `ebpf:"outcomes"`
-	Paths         *ebpf.Map `ebpf:"paths"`
-	Pool          *ebpf.Map `ebpf:"pool"`
-	ReplicaSets   *ebpf.Map `ebpf:"replica_sets"`
-	Scratches     *ebpf.Map `ebpf:"scratches"`
-	Services      *ebpf.Map `ebpf:"services"`
-	Stages        *ebpf.Map `ebpf:"stages"`
-	SumChunks     *ebpf.Map `ebpf:"sum_chunks"`
-	Sweeps        *ebpf.Map `ebpf:"sweeps"`
-	Timers        *ebpf.Map `ebpf:"timers"`
-	Virtuals      *ebpf.Map `ebpf:"virtuals"`
+	AnswerRate     *ebpf.Map `ebpf:"answer_rate"`
+	Blocks         *ebpf.Map `ebpf:"blocks"`
+	Buckets        *ebpf.Map `ebpf:"buckets"`
+	Conns          *ebpf.Map `ebpf:"conns"`
+	Controllers    *ebpf.Map `ebpf:"controllers"`
+	Controls       *ebpf.Map `ebpf:"controls"`
+	DestConns      *ebpf.Map `ebpf:"dest_conns"`
+	DestPersistent *ebpf.Map `ebpf:"dest_persistent"`
+	DestRates      *ebpf.Map `ebpf:"dest_rates"`
+	DestStats      *ebpf.Map `ebpf:"dest_stats"`
+	DestZero       *ebpf.Map `ebpf:"dest_zero"`
+	Dests          *ebpf.Map `ebpf:"dests"`
+	Devices        *ebpf.Map `ebpf:"devices"`
+	DirtyGroups    *ebpf.Map `ebpf:"dirty_groups"`
+	FirstReplicas  *ebpf.Map `ebpf:"first_replicas"`
+	Fragments      *ebpf.Map `ebpf:"fragments"`
+	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
+	Localities     *ebpf.Map `ebpf:"localities"`
+	Neighbours     *ebpf.Map `ebpf:"neighbours"`
+	Origins        *ebpf.Map `ebpf:"origins"`
+	Outcomes       *ebpf.Map `ebpf:"outcomes"`
+	Paths          *ebpf.Map `ebpf:"paths"`
+	Pool           *ebpf.Map `ebpf:"pool"`
+	ReplicaSets    *ebpf.Map `ebpf:"replica_sets"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Services       *ebpf.Map `ebpf:"services"`
+	Stages         *ebpf.Map `ebpf:"stages"`
+	SumChunks      *ebpf.Map `ebpf:"sum_chunks"`
+	Sweeps         *ebpf.Map `ebpf:"sweeps"`
+	Timers         *ebpf.Map `ebpf:"timers"`
+	Virtuals       *ebpf.Map `ebpf:"virtuals"`
 }
 
 func (m *directorMaps) Close() error {
@@ -619,8 +667,10 @@ func (m *directorMaps) Close() error {
 		m.Blocks,
 		m.Buckets,
 		m.Conns,
+		m.Controllers,
 		m.Controls,
 		m.DestConns,
+		m.DestPersistent,
 		m.DestRates,
 		m.DestStats,
 		m.DestZero,
@@ -658,6 +708,7 @@ type directorVariables struct {
 	UnusedLife      *ebpf.Variable `ebpf:"unused_life"`
 	UnusedOutcome   *ebpf.Variable `ebpf:"unused_outcome"`
 	UnusedScheduler *ebpf.Variable `ebpf:"unused_scheduler"`
+	UnusedTune      *ebpf.Variable `ebpf:"unused_tune"`
 }
 
 // directorPrograms contains all programs after they have been loaded into the kernel.

@@ -138,7 +138,7 @@ func TestUpgradeRefused(t *testing.T) {
 		},
 		{
 			"larger", func(s *ebpf.CollectionSpec) { s.Maps[directorMapServices].ValueSize += 8 },
-			directorMapServices, "value size is 64, in this version 72",
+			directorMapServices, "value size is 112, in this version 120",
 		},
 		{
 			"other flags", func(s *ebpf.CollectionSpec) { s.Maps[directorMapDests].Flags = 0 },

@@ -49,6 +49,7 @@ func sizedSpec(connections uint32) (*ebpf.CollectionSpec, error) {
 		return nil, fmt.Errorf("read the director's object: %w", err)
 	}
 	spec.Maps[directorMapConns].MaxEntries = connections + 1
+	spec.Maps[directorMapControllers].MaxEntries = connections + 1
 	spec.Maps[directorMapBuckets].MaxEntries = bucketsFor(connections)
 	return spec, nil
 }

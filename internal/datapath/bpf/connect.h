@@ -64,7 +64,7 @@ static __always_inline __u32 oldest_half_open(__u64 hash, __u32 now)
 				continue;
 			state = READ(c->state);
 			if (STATE_LIFE(state) != LIFE_LIVE || c->protocol != IPPROTO_TCP ||
-			    (state & 0xff) != TCP_SYN_RECV)
+			    (state & STATE_MASK) != TCP_SYN_RECV)
 				continue;
 			if (!oldest || now - READ(c->seen) > age) {
 				oldest = index;
@@ -176,7 +176,7 @@ static __always_inline bool confirm(struct conn *c, __u64 state, __u32 slot)
 static __always_inline bool publish_reverse(struct conn *c, const struct dest *d, __u32 index,
 					    __u32 now)
 {
-	__u64 hash = hash_reverse(c, d);
+	__u64 hash = hash_reverse(c, d, READ(c->state));
 	__u64 word = slot_word(hash, index | SLOT_REVERSE);
 
 	if (publish_or_make_room(hash, word, now) < 0)
@@ -201,12 +201,12 @@ static __always_inline int lost(struct xdp_md *ctx, const struct packet *p,
 	return known(ctx, p, c, slot, k);
 }
 
-/* serves tells whether the server is still one of the packet's service. It is not when the service's
- * list was swapped while a scheduler read the old one, and the block has been used again. */
-static __always_inline bool serves(const struct dest *d, const struct packet *p)
+/* serves tells whether the server is still one of the service. It is not when the service's list was
+ * swapped while a scheduler read the old one, and the block has been used again. */
+static __always_inline bool serves(const struct dest *d, const struct service_key *key)
 {
-	return d->flags & DEST_AVAILABLE && d->vport == p->dport && d->protocol == p->protocol &&
-	       d->family == p->family && same_addr(&d->vaddr, &p->destination);
+	return d->flags & DEST_AVAILABLE && d->vport == key->port && d->protocol == key->protocol &&
+	       d->family == key->family && same_addr(&d->vaddr, &key->addr);
 }
 
 static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
@@ -224,7 +224,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (!d || !k)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	now = READ(k->now);
-	if (!serves(d, p))
+	if (!serves(d, &s->key))
 		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
 	index = take();
 	if (!index) {
@@ -259,5 +259,5 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	count_in(slot, p->length);
 	if (forwarding == FORWARD_TUNNEL)
 		return into_tunnel(ctx, p, slot, OUTCOME_FORWARD_TUNNEL);
-	return to_server(ctx, p, d, forwarding, now);
+	return to_server(ctx, p, d, server_port(c, d, state), forwarding, now);
 }

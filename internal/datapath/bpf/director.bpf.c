@@ -2,6 +2,7 @@
 /* Drover's director. A packet's way: parse, connection, (service, schedule, new connection), forward,
  * count. drover_xdp is the entry, attached to the interfaces; the other xdp programs are its stages. */
 #include "connect.h"
+#include "end.h"
 #include "existing.h"
 #include "fragments.h"
 #include "locality.h"
@@ -10,6 +11,7 @@
 #include "parse.h"
 #include "relay_error.h"
 #include "schedule.h"
+#include "service.h"
 #include "stateless.h"
 #include "sweep.h"
 #include "tunnel.h"
@@ -23,6 +25,7 @@ const struct block_head *unused_head __attribute__((unused));
 const enum outcome *unused_outcome __attribute__((unused));
 const enum scheduler *unused_scheduler __attribute__((unused));
 const enum life *unused_life __attribute__((unused));
+const enum tune *unused_tune __attribute__((unused));
 
 static __always_inline int hand_on_packet(struct xdp_md *ctx, const struct packet *p,
 					  enum stage stage)
@@ -83,18 +86,15 @@ static __always_inline int first_fragment(struct xdp_md *ctx, struct scratch *s,
 	return known(ctx, p, c, slot, k);
 }
 
-SEC("xdp.frags")
-int drover_xdp(struct xdp_md *ctx)
+static __always_inline int direct(struct xdp_md *ctx, struct packet *p)
 {
-	struct packet p = {};
-
-	switch (parse(ctx, &p)) {
+	switch (parse(ctx, p)) {
 	case PARSED_TRANSPORT:
-		return transport(ctx, &p);
+		return transport(ctx, p);
 	case PARSED_ICMP:
-		return hand_on_packet(ctx, &p, STAGE_ICMP);
+		return hand_on_packet(ctx, p, STAGE_ICMP);
 	case PARSED_FRAGMENT:
-		return hand_on_packet(ctx, &p, STAGE_FRAGMENT);
+		return hand_on_packet(ctx, p, STAGE_FRAGMENT);
 	case PARSED_ARP:
 		hear_arp(ctx);
 		return finish(OUTCOME_PASS_OTHER, XDP_PASS);
@@ -107,59 +107,53 @@ int drover_xdp(struct xdp_md *ctx)
 	}
 }
 
-static __always_inline enum stage stage_of(__u8 scheduler)
+SEC("xdp.frags")
+int drover_xdp(struct xdp_md *ctx)
 {
-	switch (scheduler) {
+	struct packet p = {};
+
+	return end(ctx, &p, direct(ctx, &p));
+}
+
+/* STAGE begins a program that a packet is handed on to; s is what was handed with it. */
+#define STAGE(name)                                                                     \
+	static __always_inline int name##_stage(struct xdp_md *ctx, struct scratch *s); \
+	SEC("xdp.frags")                                                                \
+	int name(struct xdp_md *ctx)                                                    \
+	{                                                                               \
+		struct scratch *s = scratch();                                          \
+                                                                                        \
+		if (!s)                                                                 \
+			return XDP_DROP;                                                \
+		return end(ctx, &s->packet, name##_stage(ctx, s));                      \
+	}                                                                               \
+	static __always_inline int name##_stage(struct xdp_md *ctx, struct scratch *s)
+
+static __always_inline int schedule(struct xdp_md *ctx, const struct service *service)
+{
+	switch (service->scheduler) {
 	case SCHED_RR:
 	case SCHED_WRR:
-		return STAGE_WALK;
+		return hand_on(ctx, STAGE_WALK);
 	case SCHED_SH:
 	case SCHED_DH:
 	case SCHED_MH:
-		return STAGE_TABLE;
+		return hand_on(ctx, STAGE_TABLE);
 	case SCHED_LBLC:
 	case SCHED_LBLCR:
 	case SCHED_TWOS:
-		return STAGE_RAND;
+		return hand_on(ctx, STAGE_RAND);
 	default:
-		return STAGE_LEAST;
+		return hand_on(ctx, STAGE_LEAST);
 	}
 }
 
-/* service_of looks up the service in force that a packet is for. A service that is not found is looked
- * for once more if the epoch has changed meanwhile: those of the old one are deleted then. */
-static __always_inline struct service *service_of(const struct packet *p)
-{
-	struct service_key key = {};
-	struct control *k = control();
-	struct service *service;
-
-	if (!k)
-		return NULL;
-	key.addr = p->destination;
-	key.port = p->dport;
-	key.protocol = p->protocol;
-	key.family = p->family;
-	key.epoch = READ(k->epoch);
-	service = bpf_map_lookup_elem(&services, &key);
-	if (service || READ(k->epoch) == key.epoch)
-		return service;
-	key.epoch = READ(k->epoch);
-	return bpf_map_lookup_elem(&services, &key);
-}
-
 /* A packet without a connection: a service's first packet, or none of ours. */
-SEC("xdp.frags")
-int new_conn(struct xdp_md *ctx)
+STAGE(new_conn)
 {
-	struct scratch *s = scratch();
-	struct service *service;
-	struct packet *p;
+	struct packet *p = &s->packet;
+	struct service *service = service_of(ctx, s);
 
-	if (!s)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	p = &s->packet;
-	service = service_of(p);
 	if (!service) {
 		if (p->flags & PACKET_REUSES)
 			end_reused(p);
@@ -173,16 +167,7 @@ int new_conn(struct xdp_md *ctx)
 			return hand_on(ctx, STAGE_STATELESS);
 		return finish(OUTCOME_PASS_NO_CONN, XDP_PASS);
 	}
-	switch (stage_of(service->scheduler)) {
-	case STAGE_WALK:
-		return hand_on(ctx, STAGE_WALK);
-	case STAGE_TABLE:
-		return hand_on(ctx, STAGE_TABLE);
-	case STAGE_RAND:
-		return hand_on(ctx, STAGE_RAND);
-	default:
-		return hand_on(ctx, STAGE_LEAST);
-	}
+	return schedule(ctx, &s->service);
 }
 
 /* chosen goes on with what a scheduler picked; without a server the client is told so. */
@@ -197,38 +182,23 @@ static __always_inline int chosen(struct xdp_md *ctx, struct scratch *s, __u32 s
 	return slot ? hand_on(ctx, STAGE_CONNECT) : hand_on(ctx, STAGE_ANSWER);
 }
 
-SEC("xdp.frags")
-int sched_walk(struct xdp_md *ctx)
+STAGE(sched_walk)
 {
-	struct scratch *s = scratch();
-
-	return s ? chosen(ctx, s, pick_walk(&s->service)) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return chosen(ctx, s, pick_walk(&s->service));
 }
 
-SEC("xdp.frags")
-int sched_least(struct xdp_md *ctx)
+STAGE(sched_least)
 {
-	struct scratch *s = scratch();
-
-	return s ? chosen(ctx, s, pick_least(&s->service)) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return chosen(ctx, s, pick_least(&s->service));
 }
 
-SEC("xdp.frags")
-int sched_table(struct xdp_md *ctx)
+STAGE(sched_table)
 {
-	struct scratch *s = scratch();
-
-	return s ? chosen(ctx, s, pick_table(&s->service, &s->packet)) :
-		   finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return chosen(ctx, s, pick_table(&s->service, &s->packet));
 }
 
-SEC("xdp.frags")
-int sched_rand(struct xdp_md *ctx)
+STAGE(sched_rand)
 {
-	struct scratch *s = scratch();
-
-	if (!s)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	switch (s->service.scheduler) {
 	case SCHED_LBLC:
 		return chosen(ctx, s, pick_lblc(&s->service, &s->packet));
@@ -239,33 +209,20 @@ int sched_rand(struct xdp_md *ctx)
 	}
 }
 
-SEC("xdp.frags")
-int connect_server(struct xdp_md *ctx)
+STAGE(connect_server)
 {
-	struct scratch *s = scratch();
-
-	return s ? connect(ctx, s) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return connect(ctx, s);
 }
 
-SEC("xdp.frags")
-int forward_stateless(struct xdp_md *ctx)
+STAGE(forward_stateless)
 {
-	struct scratch *s = scratch();
-
-	if (!s)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (s->packet.event == EVENT_SYN || s->packet.protocol == IPPROTO_UDP)
 		note_overflow();
 	return stateless(ctx, s);
 }
 
-SEC("xdp.frags")
-int answer_error(struct xdp_md *ctx)
+STAGE(answer_error)
 {
-	struct scratch *s = scratch();
-
-	if (!s)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (!within_rate(now_ms()))
 		return finish(OUTCOME_DROP_RATE_LIMIT, XDP_DROP);
 	if (!make_error(ctx, s))
@@ -273,24 +230,17 @@ int answer_error(struct xdp_md *ctx)
 	return finish(answered(s->answer), bpf_redirect(ctx->ingress_ifindex, 0));
 }
 
-SEC("xdp.frags")
-int ask_neighbour(struct xdp_md *ctx)
+STAGE(ask_neighbour)
 {
-	struct scratch *s = scratch();
-
-	return s ? ask(ctx, &s->ask, s->packet.family) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return ask(ctx, &s->ask, s->packet.family);
 }
 
 /* Echo and all that is no error is the host's. */
-SEC("xdp.frags")
-int icmp(struct xdp_md *ctx)
+STAGE(icmp)
 {
 	void *end = (void *)(long)ctx->data_end;
-	struct scratch *s = scratch();
 	__u8 *type;
 
-	if (!s)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	type = (void *)(long)ctx->data + ETH_HLEN;
 	type += s->packet.family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	if ((void *)(type + ICMP_HEADER) > end)
@@ -302,19 +252,14 @@ int icmp(struct xdp_md *ctx)
 	return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
 }
 
-SEC("xdp.frags")
-int fragment(struct xdp_md *ctx)
+STAGE(fragment)
 {
-	struct scratch *s = scratch();
+	struct packet *p = &s->packet;
 	struct fragment_key key;
 	struct fragment *f;
 	bool first = false;
-	struct packet *p;
 	__u32 id = 0;
 
-	if (!s)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	p = &s->packet;
 	switch (identify(ctx, p, &id, &first)) {
 	case PARSED_TRANSPORT:
 		return first_fragment(ctx, s, id);
@@ -334,20 +279,14 @@ int fragment(struct xdp_md *ctx)
 	return f ? later(ctx, p, f) : finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 }
 
-SEC("xdp.frags")
-int tunnel(struct xdp_md *ctx)
+STAGE(tunnel)
 {
-	struct scratch *s = scratch();
-
-	return s ? send_in_tunnel(ctx, s) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return send_in_tunnel(ctx, s);
 }
 
-SEC("xdp.frags")
-int tunnel_error(struct xdp_md *ctx)
+STAGE(tunnel_error)
 {
-	struct scratch *s = scratch();
-
-	return s ? relay_tunnel_error(ctx, s) : finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return relay_tunnel_error(ctx, s);
 }
 
 #define EBUSY 16

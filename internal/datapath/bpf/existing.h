@@ -42,6 +42,7 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct packet *
 	__u32 slot = c->dest;
 	struct dest *d = dest_at(slot);
 	__u32 forwarding;
+	__u64 state;
 
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
@@ -49,10 +50,11 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct packet *
 		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
 	count_in(slot, p->length);
 	observe(c, index, observation(p, false), k);
-	forwarding = STATE_FORWARD(READ(c->state));
+	state = READ(c->state);
+	forwarding = STATE_FORWARD(state);
 	if (forwarding == FORWARD_TUNNEL)
 		return into_tunnel(ctx, p, slot, OUTCOME_FORWARD_TUNNEL);
-	return to_server(ctx, p, d, forwarding, READ(k->now));
+	return to_server(ctx, p, d, server_port(c, d, state), forwarding, READ(k->now));
 }
 
 static __always_inline int from_server(struct xdp_md *ctx, const struct packet *p, struct conn *c,

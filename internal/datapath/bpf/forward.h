@@ -175,8 +175,9 @@ static __always_inline bool translate(struct xdp_md *ctx, const struct packet *p
 	return fix_transport(transport, end, p, source, port, gain);
 }
 
+/* to_server sends a packet to its server, whose port is changed to port by NAT. */
 static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p, struct dest *d,
-				     __u32 forwarding, __u32 now)
+				     __be16 port, __u32 forwarding, __u32 now)
 {
 	enum resolved r;
 	__u64 hop;
@@ -194,7 +195,7 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 		return send(ctx, p, hop, OUTCOME_FORWARD_ROUTE);
 	if (forwarding == FORWARD_STATELESS)
 		return send(ctx, p, hop, OUTCOME_FORWARD_STATELESS);
-	if (!translate(ctx, p, false, &d->addr, d->port))
+	if (!translate(ctx, p, false, &d->addr, port))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	return send(ctx, p, hop, OUTCOME_FORWARD_MASQ_IN);
 }

@@ -58,6 +58,14 @@ struct {
 } dest_conns SEC(".maps"); /* programs */
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, __u32);
+} dest_persistent SEC(".maps"); /* programs: a server's templates */
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 131072);
 	__type(key, __u32);
@@ -112,6 +120,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct conn);
 } conns SEC(".maps"); /* programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1025); /* load: as conns */
+	__type(key, __u32);
+	__type(value, struct controller);
+} controllers SEC(".maps"); /* programs; of a connection with STATE_FLAG_CONTROLLED */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -212,6 +228,7 @@ struct {
 	__type(value, struct origin);
 } origins SEC(".maps"); /* Go at load and upgrade; no program */
 
+/* finish counts what becomes of a packet. It gives both, outcome << 8 | verdict, for end. */
 static __always_inline int finish(enum outcome outcome, int verdict)
 {
 	__u32 key = outcome;
@@ -219,7 +236,7 @@ static __always_inline int finish(enum outcome outcome, int verdict)
 
 	if (count)
 		(*count)++;
-	return verdict;
+	return verdict | (int)outcome << 8;
 }
 
 static __always_inline struct scratch *scratch(void)
@@ -239,6 +256,11 @@ static __always_inline struct control *control(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&controls, &zero);
+}
+
+static __always_inline __u32 tuned(const struct control *k, enum tune tune)
+{
+	return READ(k->tune[tune]);
 }
 
 static __always_inline __u32 now_ms(void)

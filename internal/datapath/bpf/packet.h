@@ -63,8 +63,10 @@ enum answer {
 struct scratch {
 	struct packet packet;
 	struct service service;
+	struct service_key key; /* the service's */
 	union addr vip; /* the source of an answer */
 	__u64 state;    /* the state word that a new entry was filled with */
+	__u32 mark; /* the packet's firewall mark; 0: none */
 	__u32 slot; /* the server that the scheduler chose */
 	__u32 answer;
 	__u32 mtu;

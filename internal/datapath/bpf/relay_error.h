@@ -142,7 +142,7 @@ static __always_inline int relay_to_server(struct xdp_md *ctx, const struct pack
 		return unresolved(ctx, p, found);
 	if (STATE_FORWARD(READ(c->state)) != FORWARD_MASQ)
 		return relay(ctx, p, NULL, hop);
-	r = (struct relay){ .to = &d->addr, .port = d->port, .from_server = false };
+	r = (struct relay){ .to = &d->addr, .port = server_port(c, d, READ(c->state)), .from_server = false };
 	return relay(ctx, p, &r, hop);
 }
 

@@ -128,7 +128,7 @@ static __always_inline __u64 cost_of(const struct block_head *head, __u32 rule, 
 {
 	if (rule & RULE_IDLE_FIRST && !(__u32)conns)
 		return 0;
-	return (__u64)(__u32)conns * head->active_cost + (conns >> 32) * head->inactive_cost +
+	return (__u64)(__u32)conns * head->active_cost + INACTIVE_CONNS(conns) * head->inactive_cost +
 	       head->base_cost;
 }
 

@@ -114,14 +114,14 @@ static __always_inline __u64 next_state(__u64 word, struct observation o, const 
 		}
 		state = TCP_CLOSE;
 		if (o.event < EVENT_NONE) {
-			__u32 at = direction * 64 + o.event * 16 + (word & 15);
+			__u32 at = direction * 64 + o.event * 16 + (word & STATE_MASK);
 
 			MERGE(at); /* or the compiler, who knows better, drops the bound */
 			state = ((const __u8 *)tcp_next)[at % sizeof(tcp_next)];
 		}
 		word = is_active(state) ? word & ~STATE_FLAG_INACTIVE : word | STATE_FLAG_INACTIVE;
 	}
-	word &= ~(0xffull | 0xffffffull << STATE_TIMEOUT_SHIFT);
+	word &= ~(STATE_MASK | 0xffffffull << STATE_TIMEOUT_SHIFT);
 	return word | state |
 	       (__u64)(timeout_of(k, o.protocol, state) & 0xffffff) << STATE_TIMEOUT_SHIFT;
 }
@@ -161,7 +161,7 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
  * server leaves them as they are: what next_state would find, without going through the tables. */
 static __always_inline bool stays_established(__u64 word, const struct control *k)
 {
-	const __u64 mask = 0xff | STATE_FLAG_INACTIVE | 0xffffffull << STATE_TIMEOUT_SHIFT;
+	const __u64 mask = STATE_MASK | STATE_FLAG_INACTIVE | 0xffffffull << STATE_TIMEOUT_SHIFT;
 
 	return (word & mask) == (TCP_ESTABLISHED |
 				 (__u64)READ(k->tcp[TCP_ESTABLISHED]) << STATE_TIMEOUT_SHIFT);
@@ -186,5 +186,5 @@ static __always_inline void observe(struct conn *c, __u32 index, struct observat
  * conn_reuse_mode 1. */
 static __always_inline bool is_over(__u64 state)
 {
-	return (state & 0xff) == TCP_TIME_WAIT || (state & 0xff) == TCP_CLOSE;
+	return (state & STATE_MASK) == TCP_TIME_WAIT || (state & STATE_MASK) == TCP_CLOSE;
 }

@@ -65,10 +65,10 @@ static __always_inline int stateless(struct xdp_md *ctx, struct scratch *s)
 	__u32 slot = pick_again(&s->service, p);
 	struct dest *d = dest_at(slot);
 
-	if (!slot || !d || !serves(d, p) || d->forwarding == FORWARD_MASQ)
+	if (!slot || !d || !serves(d, &s->key) || d->forwarding == FORWARD_MASQ)
 		return finish(OUTCOME_DROP_TABLE_FULL, XDP_DROP);
 	count_in(slot, p->length);
 	if (d->forwarding == FORWARD_TUNNEL)
 		return into_tunnel(ctx, p, slot, OUTCOME_FORWARD_STATELESS);
-	return to_server(ctx, p, d, FORWARD_STATELESS, now_ms());
+	return to_server(ctx, p, d, d->port, FORWARD_STATELESS, now_ms());
 }

@@ -31,7 +31,7 @@ static __always_inline __u64 hash_tuple(const union addr *source, const union ad
 	__u64 hash = hash_seed;
 
 	hash = mix(hash, source->half[1] ^ destination->half[1] >> 32);
-	if ((kind >> 8) == FAMILY_V6) {
+	if (IS_V6(kind >> 8)) {
 		hash = mix(hash, source->half[0]);
 		hash = mix(hash, destination->half[0]);
 		hash = mix(hash, destination->half[1]);
@@ -50,10 +50,16 @@ static __always_inline __u64 hash_forward(const struct conn *c)
 	return hash_tuple(&c->client, &c->vaddr, PORTS(c, cport), KIND(c));
 }
 
-/* The tuple of a reply before it is translated: from the real server to the client. */
-static __always_inline __u64 hash_reverse(const struct conn *c, const struct dest *d)
+/* server_port is where the real server has the connection. */
+static __always_inline __be16 server_port(const struct conn *c, const struct dest *d, __u64 state)
 {
-	return hash_tuple(&d->addr, &c->client, d->port | (__u32)c->cport << 16, KIND(c));
+	return state & STATE_FLAG_OWN_PORT ? c->vport : d->port;
+}
+
+/* The tuple of a reply before it is translated: from the real server to the client. */
+static __always_inline __u64 hash_reverse(const struct conn *c, const struct dest *d, __u64 state)
+{
+	return hash_tuple(&d->addr, &c->client, server_port(c, d, state) | (__u32)c->cport << 16, KIND(c));
 }
 
 static __always_inline __u64 slot_word(__u64 hash, __u32 index)
@@ -96,7 +102,7 @@ static __always_inline bool is_reverse(const struct conn *c, const struct packet
 	if (c->cport != p->dport || KIND(c) != KIND(p) || !same_addr(&c->client, &p->destination))
 		return false;
 	d = dest_at(c->dest);
-	return d && d->port == p->sport && same_addr(&d->addr, &p->source);
+	return d && server_port(c, d, READ(c->state)) == p->sport && same_addr(&d->addr, &p->source);
 }
 
 static __always_inline bool in_use(__u64 state)
@@ -321,7 +327,7 @@ __noinline int expire(__u32 index)
 	slot = READ(c->dest);
 	d = dest_at(slot);
 	forward = hash_forward(c);
-	reverse = d ? hash_reverse(c, d) : 0;
+	reverse = d ? hash_reverse(c, d, state) : 0;
 	if (__sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_DEAD)) != state)
 		return 0;
 	retract(forward, slot_word(forward, index));

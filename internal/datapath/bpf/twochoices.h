@@ -34,7 +34,7 @@ static __always_inline __u64 overhead(__u32 slot)
 	struct dest_conns *n = bpf_map_lookup_elem(&dest_conns, &slot);
 	__u64 word = n ? READ(n->word) : 0;
 
-	return ((__u64)(__u32)word << 8) + (word >> 32);
+	return ((__u64)ACTIVE_CONNS(word) << 8) + INACTIVE_CONNS(word);
 }
 
 /* less_loaded gives the slot for two random numbers. The second wins only with less overhead for

@@ -17,7 +17,11 @@ union addr {
 
 #define FAMILY_V4 4
 #define FAMILY_V6 6
+#define FAMILY_TEMPLATE 0x80 /* with one of them: of a persistence template, which no packet's tuple is like */
+#define IS_V6(family) ((family) & 2)
 
+/* Of a firewall mark's service: no protocol, no port, and the mark in the place of the address, as ip_vs has it:
+ * in the first four bytes of an IPv6 address, in the last four of an IPv4 one. */
 struct service_key {
 	union addr addr;
 	__be16 port;
@@ -51,7 +55,9 @@ enum scheduler {
 	SCHED_TWOS,
 };
 
-/* Values of IP_VS_SVC_F_SCHED1, 2 in linux/ip_vs.h. */
+/* Values of IP_VS_SVC_F_* in linux/ip_vs.h. */
+#define SERVICE_PERSISTENT 0x1
+#define SERVICE_ONE_PACKET 0x4
 #define SERVICE_HASH_FALLBACK 0x8 /* sh-fallback, mh-fallback */
 #define SERVICE_HASH_PORT 0x10    /* sh-port, mh-port */
 
@@ -62,10 +68,13 @@ struct service {
 	__u8 scheduler;
 	__u8 pad[3];
 	__u32 created; /* order of creation, for listings */
-	__u32 pad2;
+	__u32 persistence; /* seconds of -p */
 	/* Its counters are those of its servers, and this: what it keeps of deleted servers, less what
 	 * servers had counted before they came or before -Z. Here, so that one write changes both. */
 	struct stats carried;
+	union addr mask; /* clients that differ in other bits only are one to persistence */
+	__u32 timeouts;  /* row of timeout_sets; 0: those of control */
+	__u32 pad2[7];
 };
 
 /* A block is one version of a service's list of servers: a head, the servers in list order (the
@@ -129,6 +138,9 @@ struct minima {
 
 #define DEST_USED 0x1      /* the slot is taken, by a server or by the trash */
 #define DEST_AVAILABLE 0x2 /* a server of a service; not set in the trash */
+#define DEST_LOCAL 0x4     /* its address is one of this host's own */
+#define DEST_TIMEOUTS 0x8  /* its service has timeouts of its own */
+#define DEST_DRAIN 0x10    /* a client whose last connection has ended is not kept by persistence */
 
 /* Values of IP_VS_CONN_F_FWD_MASK in linux/ip_vs.h. */
 #define FORWARD_MASQ 0
@@ -206,14 +218,19 @@ struct dest {
 	__u32 path_mtu;    /* programs: what ICMP told of the way to the server, IP bytes; 0: nothing */
 	__u32 path_looked; /* programs: clock, ms, when path_mtu was looked up; 0: never */
 	__u8 rip_family;   /* of addr; another than family's only behind a tunnel */
-	__u8 pad2[35];
+	__u8 pad2[3];
+	__u32 timeouts;    /* row of timeout_sets, with DEST_TIMEOUTS */
+	__u32 pad3[7];
 };
 
 /* ActiveConn and InActConn in one word, so that a change of state moves both at once. */
 #define CONNS_ACTIVE 1ull
 #define CONNS_INACTIVE (1ull << 32)
+#define CONNS_OVERLOAD (1ull << 63) /* its upper threshold was reached, and the lower not yet fallen below */
+#define ACTIVE_CONNS(word) ((__u32)(word))
+#define INACTIVE_CONNS(word) ((__u32)((word) >> 32) & 0x7fffffff)
 struct dest_conns {
-	__u64 word; /* inactive << 32 | active */
+	__u64 word; /* CONNS_OVERLOAD | inactive << 32 | active */
 };
 
 #define DEVICE_TX 0x1      /* XDP_TX reaches the wire (not so on veth) */
@@ -303,10 +320,24 @@ struct conn {
 	__u64 state;   /* see STATE_* */
 	__u32 seen;    /* clock, ms, of the last packet; of a RESTING entry, since when */
 	__u32 dest;    /* slot; in a FREE entry the next free one */
-	__u64 hop;     /* to the client, for NAT's replies; a word as in struct hop */
+	__u64 hop;     /* to the client, for NAT's replies; a word as in struct hop. Of a template: how many
+			* connections belong to it */
 };
 
-/* State word: state (8 bits), flags (8), timeout in seconds (24), generation (24). */
+/* Who a connection belongs to: index of its template, and the template's generation at that time. */
+struct controller {
+	__u32 index;
+	__u32 generation;
+};
+
+/* State word: state (4 bits), flags (12), timeout in seconds (24), generation (24). Of a template the state
+ * is but whether one of its connections was established. */
+#define STATE_MASK 0xfull
+#define STATE_ASSURED 1ull
+#define STATE_FLAG_OWN_PORT (1ull << 4)   /* the server's port is the one that the client named */
+#define STATE_FLAG_CONTROLLED (1ull << 5) /* it belongs to a template: see controllers */
+#define STATE_FLAG_LOCAL (1ull << 6)      /* the client is this host */
+#define STATE_FLAG_RESET (1ull << 7)      /* to be ended: its next packet is answered with RST */
 #define STATE_FLAG_INACTIVE (1ull << 8)
 #define STATE_FLAG_NOOUTPUT (1ull << 9) /* replies are not seen: DR, TUN */
 #define STATE_FORWARD_SHIFT 10 /* FORWARD_*: the server's when the connection began */
@@ -341,17 +372,53 @@ struct pool {
 	__u64 live;  /* entries that are not FREE */
 };
 
+/* What is in use anywhere, so that who does not use it does not pay for it. */
+#define USES_MARKS 0x1    /* mark_rules has rules */
+#define USES_ACCESS 0x2   /* there are access rules */
+#define USES_STANDBY 0x4  /* standby has VIPs */
+#define USES_FTP 0x8      /* there is a service on port 21 */
+#define USES_ANY_PORT 0x10 /* there is a service on port 0 */
+
+#define WATCH_TRACE 0x1
+#define WATCH_CAPTURE 0x2
+
+/* The settings of drover tune, by ip_vs's names where it has them (Documentation/networking/ipvs-sysctl.rst). */
+enum tune {
+	TUNE_AM_DROPRATE,
+	TUNE_AMEMTHRESH,
+	TUNE_CONN_REUSE_MODE,
+	TUNE_DROP_ENTRY,
+	TUNE_DROP_PACKET,
+	TUNE_EXPIRE_NODEST_CONN,
+	TUNE_EXPIRE_QUIESCENT_TEMPLATE,
+	TUNE_IGNORE_TUNNELED,
+	TUNE_LBLC_EXPIRATION,
+	TUNE_LBLCR_EXPIRATION,
+	TUNE_NAT_ICMP_SEND,
+	TUNE_PMTU_DISC,
+	TUNE_RUN_ESTIMATION,
+	TUNE_SCHEDULE_ICMP,
+	TUNE_SECURE_TCP,
+	TUNE_SLOPPY_TCP,
+	TUNES,
+};
+#define TUNE_ROWS 48
+
 /* The clock, written by the timer, and the timeouts, written by Go in the mapped memory: what every
  * packet needs, under one key. */
 #define TCP_STATES 16 /* a power of two; ip_vs has 11 */
 struct control {
 	__u32 now;             /* ms of CLOCK_MONOTONIC, 32 bits of them */
 	__u32 last_dest;       /* the highest slot in use */
+	__u32 uses;            /* Go: USES_* */
+	__u32 watch;           /* Go: WATCH_* */
 	__u32 udp;             /* seconds */
 	__u32 overflow;        /* programs: clock, ms, when the table was last full; 0: never */
 	__u32 tcp[TCP_STATES]; /* seconds, by state */
 	__u32 next_chunk;      /* Go: where the search for free chunks goes on, command after command */
 	__u32 epoch;           /* Go: of the services in force; one store of it is a whole transaction */
+	__u32 tune[TUNE_ROWS]; /* Go: by enum tune */
+	__u32 pad[16];
 };
 
 /* Of the sweep; the timer alone. */
