@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"net/netip"
 
@@ -28,6 +29,9 @@ func addrPort(a directorAddr, port uint16, family uint8) netip.AddrPort {
 
 // keyOf gives the programs' key of a service.
 func keyOf(k lvs.ServiceKey) directorServiceKey {
+	if k.Mark != 0 {
+		return directorServiceKey{Addr: markAddr(k.Mark, k.Family), Family: uint8(k.Family)}
+	}
 	return directorServiceKey{
 		Addr:     mapped(k.Addr.Addr()),
 		Port:     bigEndian(k.Addr.Port()),
@@ -36,8 +40,34 @@ func keyOf(k lvs.ServiceKey) directorServiceKey {
 	}
 }
 
+// isMark tells the keys of firewall marks: they have no protocol.
+func (k directorServiceKey) isMark() bool { return k.Protocol == 0 }
+
+// markAddr has a mark in the place of an address, as ip_vs has it: in network byte order, at the beginning of
+// an IPv6 address.
+func markAddr(mark uint32, family lvs.Family) directorAddr {
+	var b [16]byte
+	if family == lvs.IPv4 {
+		return mapped(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, mark))))
+	}
+	binary.BigEndian.PutUint32(b[:], mark)
+	return directorAddr{Byte: b}
+}
+
+// markOf undoes markAddr.
+func markOf(a directorAddr, family lvs.Family) uint32 {
+	if family == lvs.IPv4 {
+		return binary.BigEndian.Uint32(a.Byte[12:])
+	}
+	return binary.BigEndian.Uint32(a.Byte[:])
+}
+
 // keyFrom undoes keyOf.
 func keyFrom(k directorServiceKey) lvs.ServiceKey {
+	if k.isMark() {
+		family := lvs.Family(k.Family)
+		return lvs.ServiceKey{Mark: markOf(k.Addr, family), Family: family}
+	}
 	return lvs.ServiceKey{
 		Protocol: lvs.Protocol(k.Protocol),
 		Addr:     addrPort(k.Addr, k.Port, k.Family),

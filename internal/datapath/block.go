@@ -28,6 +28,7 @@ const (
 	ruleIdleFirst = 1
 	ruleOverflow  = 2
 	ruleSlack     = 4
+	ruleLimits    = 8
 )
 
 // hashBuckets is the number of elements that sh and dh have behind their list.
@@ -83,6 +84,7 @@ type version struct {
 	cursor    uint64                // rr, wrr: where its walk begins; lblc, lblcr: what is remembered is found by it
 	fresh     bool                  // the scheduler is new to the service: it begins anew
 	maglev    *schedule.MaglevTable // mh
+	limits    bool                  // servers have thresholds
 }
 
 // words lays the version out as a block: head, list, and what the scheduler keeps behind it.
@@ -96,6 +98,9 @@ func (v version) words() []uint64 {
 	head := directorBlockHead{
 		Servers: uint32(len(v.slots)), Table: uint32(len(words) / chunkWords), NoneCost: 1,
 		ActiveCost: s.costs[0], InactiveCost: s.costs[1], BaseCost: s.costs[2], Rule: s.rule,
+	}
+	if v.limits {
+		head.Rule |= ruleLimits
 	}
 	for i, slot := range v.slots {
 		weight := v.weights[i]

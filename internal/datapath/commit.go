@@ -62,6 +62,7 @@ func (t *Table) prepare(changed []*stagedService) error {
 		t.reached("rows written")
 		t.lookAnew(s.now.Id)
 	}
+	t.addUses(changed)
 	return t.addVirtuals(changed)
 }
 
@@ -69,6 +70,7 @@ func (t *Table) versionOf(s *stagedService) version {
 	v := version{scheduler: schedulerName(s.now.Scheduler), weights: s.weights(), fresh: s.walk.fresh}
 	for _, server := range s.list {
 		v.slots = append(v.slots, server.slot)
+		v.limits = v.limits || server.dest.Upper != 0
 	}
 	var stored uint64
 	if s.stored != nil {
@@ -118,6 +120,7 @@ func (t *Table) writeRow(server *stagedServer) {
 	if server.trashed {
 		to.Hop = row.Hop
 	}
+	t.relieve(server.slot, row.Upper, to.Upper)
 	to.Next.Block = 0
 	*row = to
 	if c := t.control.at(0); server.slot > c.LastDest {
@@ -200,6 +203,7 @@ func (t *Table) settle(tx *transaction, changed []*stagedService, old uint32) er
 			t.stored[s.key] = s.now
 		}
 	}
+	t.settleUses()
 	return nil
 }
 
@@ -216,6 +220,7 @@ func (t *Table) settleServers(s *stagedService) {
 			row.Group = uint32(i / groupServers)
 		}
 		if row.Next.Block != 0 {
+			t.relieve(server.slot, row.Upper, row.Next.Upper)
 			takeNext(row)
 			clearNext(row)
 		}

@@ -10,6 +10,7 @@ import (
 // Parts of a connection's state word: STATE_* in bpf/types.h.
 const (
 	stateMask         = 0xf
+	stateOwnPort      = 1 << 4
 	stateInactive     = 1 << 8
 	stateForwardShift = 10
 	stateForwardMask  = 3
@@ -18,6 +19,9 @@ const (
 	stateTimeoutShift = 16
 	stateTimeoutMask  = 1<<24 - 1
 )
+
+// familyTemplate is FAMILY_TEMPLATE in bpf/types.h.
+const familyTemplate = 0x80
 
 func lifeOf(word uint64) directorLife {
 	return directorLife(word >> stateLifeShift & stateLifeMask)
@@ -68,14 +72,21 @@ func (t *Table) connection(c *directorConn, now uint32) lvs.Connection {
 	if c.Dest < uint32(len(t.dests.elements)) {
 		server = *t.dests.at(c.Dest)
 	}
+	template := c.Family&familyTemplate != 0
+	c.Family &^= familyTemplate
 	timeout := time.Duration(c.State>>stateTimeoutShift&stateTimeoutMask) * time.Second
 	idle := time.Duration(max(int32(now-c.Seen), 0)) * time.Millisecond
+	port := server.Port
+	if c.State&stateOwnPort != 0 {
+		port = c.Vport
+	}
 	return lvs.Connection{
 		Protocol:    lvs.Protocol(c.Protocol),
 		Client:      addrPort(c.Client, c.Cport, c.Family),
 		Virtual:     addrPort(c.Vaddr, c.Vport, c.Family),
-		Destination: addrPort(server.Addr, server.Port, server.RipFamily),
+		Destination: addrPort(server.Addr, port, server.RipFamily),
 		State:       lvs.State(c.State & stateMask),
+		Template:    template,
 		Expires:     max(timeout-idle, 0),
 		Forwarding:  lvs.Forwarding(c.State >> stateForwardShift & stateForwardMask),
 		Active:      c.State&stateInactive == 0,

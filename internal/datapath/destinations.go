@@ -13,6 +13,20 @@ const (
 	destAvailable = 2
 )
 
+// Parts of dest_conns' word: CONNS_* in bpf/types.h.
+const connsOverload = 1 << 63
+
+func activeConns(word uint64) uint32   { return uint32(word) }
+func inactiveConns(word uint64) uint32 { return uint32(word &^ connsOverload >> 32) }
+
+// relieve lets a server take connections again after an edit that took its upper threshold away or raised it.
+// One that is still beyond it stops with its next connection, as in ip_vs.
+func (t *Table) relieve(slot, before, after uint32) {
+	if after == 0 || after > before {
+		atomic.AndUint64(&t.destConns.at(slot).Word, ^uint64(connsOverload))
+	}
+}
+
 // destination gives one server of a list, with its counters as just summed up.
 func (t *Table) destination(slot, block uint32, counted directorStats) lvs.Destination {
 	d, zeroed := rowIn(t.dests.at(slot), block)
@@ -30,9 +44,11 @@ func (t *Table) destination(slot, block uint32, counted directorStats) lvs.Desti
 		TunnelType:  kind,
 		TunnelPort:  port,
 		TunnelFlags: flags,
-		ActiveConns: uint32(conns),
-		InactConns:  uint32(conns >> 32),
-		Stats:       stats,
+		Upper:       d.Upper, Lower: d.Lower,
+		ActiveConns:  activeConns(conns),
+		InactConns:   inactiveConns(conns),
+		PersistConns: uint32(atomic.LoadUint64(t.destPersistent.at(slot))),
+		Stats:        stats,
 	}
 }
 
@@ -57,14 +73,6 @@ func checkAddress(a netip.Addr) error {
 	return nil
 }
 
-// checkSupported refuses what the programs cannot do yet.
-func checkSupported(d lvs.Destination) error {
-	if d.Upper != 0 || d.Lower != 0 {
-		return &lvs.UnsupportedError{What: "connection thresholds (-x, -y)"}
-	}
-	return nil
-}
-
 // newDest gives the row of a service's server.
 func newDest(key directorServiceKey, s directorService, d lvs.Destination) directorDest {
 	row := directorDest{
@@ -82,6 +90,7 @@ func newDest(key directorServiceKey, s directorService, d lvs.Destination) direc
 // follow its options.
 func configure(row *directorDest, d lvs.Destination) {
 	row.Forwarding, row.Weight, row.Tunnel = uint8(d.Forwarding), uint32(d.Weight), tunnelWord(d)
+	row.Upper, row.Lower = d.Upper, d.Lower
 	if row.Weight != 0 {
 		row.LastWeight = row.Weight
 	}

@@ -334,21 +334,22 @@ type directorScratch struct {
 		Hash        uint64
 		Mac         uint64
 	}
-	Service  directorService
-	Key      directorServiceKey
-	Vip      directorAddr
-	State    uint64
-	Mark     uint32
-	Slot     uint32
-	Answer   uint32
-	Mtu      uint32
-	Fragment uint32
-	_        [4]byte
-	Ask      directorNeighbourKey
-	Outcome  uint32
-	Type     uint8
-	Code     uint8
-	_        [2]byte
+	Service    directorService
+	Key        directorServiceKey
+	Vip        directorAddr
+	State      uint64
+	Mark       uint32
+	Slot       uint32
+	Controller directorController
+	Answer     uint32
+	Mtu        uint32
+	Fragment   uint32
+	_          [4]byte
+	Ask        directorNeighbourKey
+	Outcome    uint32
+	Type       uint8
+	Code       uint8
+	_          [2]byte
 }
 
 type directorService struct {
@@ -478,6 +479,8 @@ const (
 	directorProgFragment         = "fragment"
 	directorProgIcmp             = "icmp"
 	directorProgNewConn          = "new_conn"
+	directorProgPersistClient    = "persist_client"
+	directorProgPersistTemplate  = "persist_template"
 	directorProgSchedLeast       = "sched_least"
 	directorProgSchedRand        = "sched_rand"
 	directorProgSchedTable       = "sched_table"
@@ -547,6 +550,8 @@ type directorProgramSpecs struct {
 	Fragment         *ebpf.ProgramSpec `ebpf:"fragment"`
 	Icmp             *ebpf.ProgramSpec `ebpf:"icmp"`
 	NewConn          *ebpf.ProgramSpec `ebpf:"new_conn"`
+	PersistClient    *ebpf.ProgramSpec `ebpf:"persist_client"`
+	PersistTemplate  *ebpf.ProgramSpec `ebpf:"persist_template"`
 	SchedLeast       *ebpf.ProgramSpec `ebpf:"sched_least"`
 	SchedRand        *ebpf.ProgramSpec `ebpf:"sched_rand"`
 	SchedTable       *ebpf.ProgramSpec `ebpf:"sched_table"`
@@ -724,6 +729,8 @@ type directorPrograms struct {
 	Fragment         *ebpf.Program `ebpf:"fragment"`
 	Icmp             *ebpf.Program `ebpf:"icmp"`
 	NewConn          *ebpf.Program `ebpf:"new_conn"`
+	PersistClient    *ebpf.Program `ebpf:"persist_client"`
+	PersistTemplate  *ebpf.Program `ebpf:"persist_template"`
 	SchedLeast       *ebpf.Program `ebpf:"sched_least"`
 	SchedRand        *ebpf.Program `ebpf:"sched_rand"`
 	SchedTable       *ebpf.Program `ebpf:"sched_table"`
@@ -745,6 +752,8 @@ func (p *directorPrograms) Close() error {
 		p.Fragment,
 		p.Icmp,
 		p.NewConn,
+		p.PersistClient,
+		p.PersistTemplate,
 		p.SchedLeast,
 		p.SchedRand,
 		p.SchedTable,

@@ -35,6 +35,7 @@ func (t *Table) takeStock() error {
 		return err
 	}
 	t.refreshSources()
+	t.settleUses()
 	chunks.next = t.control.at(0).NextChunk
 	t.chunks, t.slots, t.ids = chunks, slots, ids
 	return nil
@@ -51,7 +52,9 @@ func (t *Table) readStored() error {
 			return
 		}
 		t.stored[storedKey(key, 0)] = *s
-		t.vips[key.Addr]++
+		if !key.isMark() {
+			t.vips[key.Addr]++
+		}
 	})
 	if err != nil {
 		return err
@@ -81,6 +84,7 @@ func (t *Table) repairServers(s directorService, listed []bool) error {
 				}
 				t.zeroDest(&stagedServer{slot: e.slot(), base: base})
 			}
+			t.relieve(e.slot(), row.Upper, row.Next.Upper)
 			takeNext(row)
 		}
 		clearNext(row)

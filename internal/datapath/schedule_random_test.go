@@ -28,6 +28,7 @@ type twin struct {
 	ports   uint16
 	at      time.Duration // since the twin was made
 	heavy   int32         // the largest weight that is drawn
+	limit   uint32        // two servers of three have once or twice this as their upper threshold
 
 	// countless: the scheduler does not look at connections, so that the list is read now and then only.
 	countless bool
@@ -52,6 +53,7 @@ func newTwin(r *rig, t *rapid.T, serial uint32, scheduler string) *twin {
 		Flags:     rapid.SampledFrom([]lvs.ServiceFlags{0, lvs.SchedFlag1, lvs.SchedFlag2, lvs.SchedFlag1 | lvs.SchedFlag2}).Draw(t, "flags"),
 	})
 	w.heavy = rapid.SampledFrom([]int32{2, 20, 1000}).Draw(t, "heavy")
+	w.limit = rapid.SampledFrom([]uint32{0, 0, 1, 3}).Draw(t, "limit")
 	return w
 }
 
@@ -84,10 +86,10 @@ func (w *twin) address(n int) netip.AddrPort {
 func (w *twin) add(t fatal, weight int32) {
 	t.Helper()
 	s := schedule.Server{Addr: w.address(w.added)}.Reweigh(weight)
-	w.added++
 	w.check(t, w.table.AddDestination(w.service.ServiceKey, lvs.Destination{
-		Addr: s.Addr, Weight: weight, Forwarding: lvs.Masquerade,
+		Addr: s.Addr, Weight: weight, Forwarding: lvs.Masquerade, Upper: w.limit * uint32(w.added%3),
 	}))
+	w.added++
 	w.changed(slices.Insert(slices.Clone(w.servers), 0, s))
 }
 
@@ -96,7 +98,7 @@ func (w *twin) edit(t fatal, at int, weight int32) {
 	after := slices.Clone(w.servers)
 	after[at] = after[at].Reweigh(weight)
 	w.check(t, w.table.EditDestination(w.service.ServiceKey, lvs.Destination{
-		Addr: after[at].Addr, Weight: weight, Forwarding: lvs.Masquerade,
+		Addr: after[at].Addr, Weight: weight, Forwarding: lvs.Masquerade, Upper: w.limit * uint32(weight%3),
 	}))
 	w.changed(after)
 }
@@ -128,7 +130,7 @@ func (w *twin) reschedule(t fatal, name string) {
 func (w *twin) connect(t fatal, client netip.Addr) {
 	t.Helper()
 	w.ports++
-	if !w.countless || w.ports%100 == 0 {
+	if !w.countless || w.limit != 0 || w.ports%100 == 0 {
 		w.readCounts(t)
 	}
 	f := flow{protocol: lvs.TCP, from: netip.AddrPortFrom(client, w.ports), to: w.service.Addr}
@@ -166,7 +168,7 @@ func (w *twin) connectByChance(t fatal, f flow) {
 		t.Fatalf("twos: %#x draw slot %d, the model says %d (%t), of %+v", draw.Random, slot, i, wantOK, w.servers)
 	}
 	got, ok := w.rig.connect(f)
-	usable := slices.ContainsFunc(w.servers, func(s schedule.Server) bool { return s.Addr == got && s.Weight > 0 })
+	usable := slices.ContainsFunc(w.servers, func(s schedule.Server) bool { return s.Addr == got && s.Weight > 0 && !s.Overloaded })
 	if ok != wantOK || ok && !usable {
 		t.Fatalf("twos: connection went to %v (%t), of %+v", got, ok, w.servers)
 	}
@@ -186,7 +188,7 @@ func (w *twin) deleted() []schedule.Server {
 		conns := w.table.destConns.at(uint32(slot)).Word
 		all = append(all, schedule.Server{
 			Addr: addrPort(d.Addr, d.Port, d.Family), Weight: int32(d.Weight),
-			Active: uint32(conns), Inactive: uint32(conns >> 32),
+			Active: activeConns(conns), Inactive: inactiveConns(conns),
 		})
 	}
 	return all
@@ -213,8 +215,11 @@ func (w *twin) readCounts(t fatal) {
 		same := cmp.Comparer(sameServer)
 		t.Fatalf("%s: the list of servers (-want +got):\n%s", w.service.Scheduler, cmp.Diff(w.servers, listed, same))
 	}
-	for i := range listed {
+	_, row, err := w.table.find(w.service.ServiceKey)
+	w.check(t, err)
+	for i, e := range w.table.list(row.Block) {
 		listed[i].LastWeight = w.servers[i].LastWeight
+		listed[i].Overloaded = w.table.destConns.at(e.slot()).Word&connsOverload != 0
 	}
 	w.servers = listed
 }

@@ -63,7 +63,7 @@ func (t *Table) Service(k lvs.ServiceKey) (lvs.ServiceState, error) {
 }
 
 // neverLetIn tells of keys that no service can have.
-func neverLetIn(k lvs.ServiceKey) bool { return k.Mark != 0 || k.Protocol == lvs.SCTP }
+func neverLetIn(k lvs.ServiceKey) bool { return k.Protocol == lvs.SCTP }
 
 // find looks a service in force up: lvs.ErrNoService if it is not there. The key has no epoch.
 func (t *Table) find(k lvs.ServiceKey) (directorServiceKey, directorService, error) {
@@ -95,11 +95,7 @@ func (t *Table) state(key directorServiceKey, s directorService) (lvs.ServiceSta
 }
 
 func (t *Table) stateOf(key directorServiceKey, s directorService) (lvs.ServiceState, error) {
-	state := lvs.ServiceState{Service: lvs.Service{
-		ServiceKey: keyFrom(key),
-		Scheduler:  schedulerName(s.Scheduler),
-		Flags:      lvs.ServiceFlags(s.Flags),
-	}}
+	state := lvs.ServiceState{Service: serviceFrom(key, s)}
 	counted := s.Carried
 	var rates directorStats
 	for _, e := range t.list(s.Block) {
@@ -125,11 +121,8 @@ func checkService(s lvs.Service) error {
 		wanted bool
 		what   string
 	}{
-		{s.Mark != 0, "firewall-mark services (-f)"},
 		{s.Protocol == lvs.SCTP, "SCTP services (--sctp-service)"},
-		{s.Flags&lvs.Persistent != 0, "persistence (-p)"},
 		{s.PE != "", "persistence engines (--pe)"},
-		{s.Flags&lvs.OnePacket != 0, "one-packet scheduling (-o)"},
 	} {
 		if missing.wanted {
 			return &lvs.UnsupportedError{What: missing.what}

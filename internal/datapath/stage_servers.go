@@ -29,9 +29,6 @@ func (tx *transaction) addServer(k lvs.ServiceKey, d lvs.Destination) error {
 	if err := checkAddress(d.Addr.Addr()); err != nil {
 		return err
 	}
-	if err := checkSupported(d); err != nil {
-		return err
-	}
 	if tx.table.hosts.isLocal(d.Addr.Addr()) {
 		return &lvs.UnsupportedError{What: "a real server on the director's own address"}
 	}
@@ -127,9 +124,6 @@ func (tx *transaction) editServer(k lvs.ServiceKey, to lvs.Destination) error {
 	i, ok := position(list, mapped(to.Addr.Addr()), bigEndian(to.Addr.Port()))
 	if !ok {
 		return lvs.ErrNoDestination
-	}
-	if err := checkSupported(to); err != nil {
-		return err
 	}
 	configure(&list[i].dest, to)
 	list[i].dest.setSource(tx.table.sourceFor(&list[i].dest))

@@ -35,9 +35,8 @@ func (tx *transaction) addService(added lvs.Service) error {
 	}
 	tx.more++
 	t.created++
-	s.now = directorService{
-		Id: id, Flags: uint32(added.Flags), Scheduler: schedulerNumber(added.Scheduler), Created: t.created,
-	}
+	s.now = directorService{Id: id, Created: t.created}
+	configureService(&s.now, added)
 	s.there, s.listed, s.list, s.walk = true, true, nil, walk{fresh: true}
 	s.relisted()
 	return nil
@@ -46,7 +45,7 @@ func (tx *transaction) addService(added lvs.Service) error {
 // maxServices is how many services there can be: a transaction writes all of them a second time.
 func (t *Table) maxServices() int { return int(t.maps.Services.MaxEntries() / 2) }
 
-// EditService changes scheduler and flags. A scheduler that is new to the service begins anew.
+// EditService changes scheduler, flags and persistence. A scheduler that is new to the service begins anew.
 func (t *Table) EditService(to lvs.Service) error {
 	return t.change(func(tx *transaction) error { return tx.editService(to) })
 }
@@ -63,7 +62,8 @@ func (tx *transaction) editService(to lvs.Service) error {
 		return err
 	}
 	before := s.now.Scheduler
-	s.now.Flags, s.now.Scheduler, s.changed = uint32(to.Flags), schedulerNumber(to.Scheduler), true
+	configureService(&s.now, to)
+	s.changed = true
 	if s.now.Scheduler != before {
 		s.walk = walk{fresh: true}
 		s.relisted()

@@ -15,13 +15,14 @@ type Table struct {
 	maps   *directorMaps
 	unlock func() // nil when opened to read
 
-	blocks    *array[directorChunk]
-	dests     *array[directorDest]
-	destConns *array[directorDestConns]
-	destZero  *array[directorStats]
-	destRates *array[directorRates]
-	dirty     *array[uint64] // by service
-	control   *array[directorControl]
+	blocks         *array[directorChunk]
+	dests          *array[directorDest]
+	destConns      *array[directorDestConns]
+	destPersistent *array[uint64]
+	destZero       *array[directorStats]
+	destRates      *array[directorRates]
+	dirty          *array[uint64] // by service
+	control        *array[directorControl]
 
 	tx *transaction // between Begin and Commit
 
@@ -68,6 +69,9 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 	if t.destConns, err = mapArray[directorDestConns](maps.DestConns); err != nil {
 		return nil, err
 	}
+	if t.destPersistent, err = mapArray[uint64](maps.DestPersistent); err != nil {
+		return nil, err
+	}
 	if t.destZero, err = mapArray[directorStats](maps.DestZero); err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 }
 
 func (t *Table) unmap() error {
-	return errors.Join(t.blocks.close(), t.dests.close(), t.destConns.close(),
+	return errors.Join(t.blocks.close(), t.dests.close(), t.destConns.close(), t.destPersistent.close(),
 		t.destZero.close(), t.destRates.close(), t.dirty.close(),
 		t.control.close())
 }

@@ -96,7 +96,7 @@ func (t *Table) emptyTrash() {
 		if _, last := t.trash.dequeue(); !last {
 			continue
 		}
-		if inTrash(d) && t.connsOf(slot) != 0 {
+		if inTrash(d) && t.isBusy(slot) {
 			t.trash.queue(slot)
 			busy++
 			continue
@@ -112,7 +112,7 @@ func (t *Table) hurryTrash() {
 		if !last {
 			continue
 		}
-		if inTrash(t.dests.at(slot)) && t.connsOf(slot) != 0 {
+		if inTrash(t.dests.at(slot)) && t.isBusy(slot) {
 			t.trash.queue(slot)
 			continue
 		}
@@ -131,8 +131,11 @@ func (t *Table) bury(slot uint32) {
 	}
 }
 
-// connsOf reads a server's connections: inactive << 32 | active.
-func (t *Table) connsOf(slot uint32) uint64 { return atomic.LoadUint64(&t.destConns.at(slot).Word) }
+// isBusy tells whether a server has connections or templates.
+func (t *Table) isBusy(slot uint32) bool {
+	return atomic.LoadUint64(&t.destConns.at(slot).Word)&^connsOverload != 0 ||
+		atomic.LoadUint64(t.destPersistent.at(slot)) != 0
+}
 
 // monotonicSeconds is the time that the trash is stamped with.
 func monotonicSeconds() uint32 {

@@ -11,6 +11,9 @@ import (
 func virtualChanges(changed []*stagedService) map[directorAddr]int {
 	changes := map[directorAddr]int{}
 	for _, s := range changed {
+		if s.key.isMark() {
+			continue
+		}
 		if s.there {
 			changes[s.key.Addr]++
 		}

@@ -18,16 +18,8 @@ static __always_inline __u64 client_hop(struct xdp_md *ctx)
 	return mac_word(data + ETH_ALEN) | (__u64)device_row(ctx->ingress_ifindex) << 48 | HOP_GUESS;
 }
 
-/* fill gives the entry's state word. */
-static __always_inline __u64 fill(struct conn *c, const struct packet *p, const struct dest *d,
-				  __u32 slot, const struct control *k)
+static __always_inline void fill_tuple(struct conn *c, const struct packet *p)
 {
-	/* The generation goes on from the entry's last use. */
-	__u64 word = READ(c->state) & ~(STATE_GENERATION - 1);
-
-	word |= STATE_FLAG_INACTIVE | (__u64)(d->forwarding & 3) << STATE_FORWARD_SHIFT;
-	if (d->forwarding != FORWARD_MASQ)
-		word |= STATE_FLAG_NOOUTPUT;
 	c->client = p->source;
 	c->vaddr = p->destination;
 	c->cport = p->sport;
@@ -36,6 +28,19 @@ static __always_inline __u64 fill(struct conn *c, const struct packet *p, const 
 	c->family = p->family;
 	c->hop = 0;
 	c->hop_age = 0;
+}
+
+/* fill gives the entry's state word; flags are what is known of it beforehand, STATE_FLAG_*. */
+static __always_inline __u64 fill(struct conn *c, const struct packet *p, const struct dest *d,
+				  __u32 slot, __u64 flags, const struct control *k)
+{
+	/* The generation goes on from the entry's last use. */
+	__u64 word = READ(c->state) & ~(STATE_GENERATION - 1);
+
+	word |= STATE_FLAG_INACTIVE | flags | (__u64)(d->forwarding & 3) << STATE_FORWARD_SHIFT;
+	if (d->forwarding != FORWARD_MASQ)
+		word |= STATE_FLAG_NOOUTPUT;
+	fill_tuple(c, p);
 	c->dest = slot;
 	c->seen = READ(k->now);
 	word = with_life(next_state(word, observation(p, false), k), LIFE_NEW);
@@ -43,8 +48,18 @@ static __always_inline __u64 fill(struct conn *c, const struct packet *p, const 
 	return word;
 }
 
-/* The oldest half-open connection among the 16 slots of a home, or 0. Only from a client's slot:
- * an established connection never gives way to a SYN. */
+/* gives_way tells what ends to make room: half-open connections, and templates of clients that never
+ * finished a handshake. An established connection never gives way to a SYN. */
+static __always_inline bool gives_way(const struct conn *c, __u64 state)
+{
+	if (STATE_LIFE(state) != LIFE_LIVE)
+		return false;
+	if (c->family & FAMILY_TEMPLATE)
+		return !(state & STATE_ASSURED) && !READ(c->hop);
+	return c->protocol == IPPROTO_TCP && (state & STATE_MASK) == TCP_SYN_RECV;
+}
+
+/* The oldest of those among the 16 slots of a home, or 0. */
 static __always_inline __u32 oldest_half_open(__u64 hash, __u32 now)
 {
 	__u32 oldest = 0;
@@ -58,13 +73,10 @@ static __always_inline __u32 oldest_half_open(__u64 hash, __u32 now)
 		for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
 			__u32 index = SLOT_INDEX(READ(b->slot[i]));
 			struct conn *c = conn_at(index);
-			__u64 state;
 
 			if (!c)
 				continue;
-			state = READ(c->state);
-			if (STATE_LIFE(state) != LIFE_LIVE || c->protocol != IPPROTO_TCP ||
-			    (state & STATE_MASK) != TCP_SYN_RECV)
+			if (!gives_way(c, READ(c->state)))
 				continue;
 			if (!oldest || now - READ(c->seen) > age) {
 				oldest = index;
@@ -168,8 +180,69 @@ static __always_inline bool confirm(struct conn *c, __u64 state, __u32 slot)
 {
 	if (__sync_val_compare_and_swap(&c->state, state, with_life(state, LIFE_LIVE)) != state)
 		return false;
-	count_conns(slot, state & STATE_FLAG_INACTIVE ? CONNS_INACTIVE : CONNS_ACTIVE);
+	if (c->family & FAMILY_TEMPLATE)
+		count_persistent(slot, 1);
+	else
+		count_conns(slot, state & STATE_FLAG_INACTIVE ? CONNS_INACTIVE : CONNS_ACTIVE);
 	return true;
+}
+
+/* own has a new entry belong to the packet's template, if that is still there, and gives the flag that
+ * tells so. The template counts it first: so it does not end meanwhile. */
+static __always_inline __u64 own(const struct scratch *s, __u32 index)
+{
+	struct controller *owner = bpf_map_lookup_elem(&controllers, &index);
+	struct conn *t = conn_at(s->controller.index);
+	__u64 state;
+
+	if (!s->controller.index || !t || !owner)
+		return 0;
+	__sync_fetch_and_add(&t->hop, 1);
+	state = READ(t->state);
+	if (STATE_LIFE(state) != LIFE_LIVE ||
+	    state >> STATE_GENERATION_SHIFT != s->controller.generation) {
+		__sync_fetch_and_add(&t->hop, -1);
+		return 0;
+	}
+	*owner = s->controller;
+	return STATE_FLAG_CONTROLLED;
+}
+
+/* disown undoes own for an entry that does not come to life. */
+static __always_inline void disown(__u32 index, __u64 flags)
+{
+	struct conn *t = flags & STATE_FLAG_CONTROLLED ? controller_of(index) : NULL;
+
+	if (t)
+		__sync_fetch_and_add(&t->hop, -1);
+}
+
+/* names_port tells whether the server has the connection on the port that the client named: where the server
+ * has none of its own, and, with persistence, for other ports than the service's. */
+static __always_inline __u64 names_port(const struct scratch *s, const struct dest *d)
+{
+	bool mapped = d->port && (!(s->service.flags & SERVICE_PERSISTENT) ||
+				  s->packet.dport == s->key.port);
+
+	return mapped ? 0 : STATE_FLAG_OWN_PORT;
+}
+
+static __always_inline bool is_one_packet(const struct scratch *s)
+{
+	return s->service.flags & SERVICE_ONE_PACKET && s->packet.protocol == IPPROTO_UDP;
+}
+
+/* send_once is one-packet scheduling: each datagram is a connection, and leaves no entry. */
+static __always_inline int send_once(struct xdp_md *ctx, struct scratch *s, struct dest *d, __u32 now)
+{
+	const struct packet *p = &s->packet;
+	__be16 port = names_port(s, d) ? p->dport : d->port;
+
+	count_new(s->slot);
+	count_in(s->slot, p->length);
+	if (d->forwarding == FORWARD_TUNNEL)
+		return into_tunnel(ctx, p, s->slot, OUTCOME_FORWARD_TUNNEL);
+	return to_server(ctx, p, d, port, d->forwarding, now);
 }
 
 /* publish_reverse gives a NAT connection its second slot, by which replies are found. */
@@ -218,7 +291,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	__u32 forwarding, now;
 	struct conn *c;
 	__u32 index;
-	__u64 word, state;
+	__u64 word, state, flags;
 	int position;
 
 	if (!d || !k)
@@ -226,6 +299,8 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	now = READ(k->now);
 	if (!serves(d, &s->key))
 		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
+	if (is_one_packet(s))
+		return send_once(ctx, s, d, now);
 	index = take();
 	if (!index) {
 		make_room(p->hash, now); /* an entry that rests now is free in a second */
@@ -234,17 +309,20 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	c = conn_at(index);
 	if (!c)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	WRITE(s->state, fill(c, p, d, slot, k));
+	flags = own(s, index);
+	WRITE(s->state, fill(c, p, d, slot, flags | names_port(s, d), k));
 	state = READ(s->state); /* not known to the verifier, which would follow each value */
 	if (d->forwarding == FORWARD_MASQ)
 		c->hop = client_hop(ctx);
 	word = slot_word(p->hash, index);
 	position = publish_or_make_room(p->hash, word, now);
 	if (position < 0) {
+		disown(index, flags);
 		WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
 		return hand_on(ctx, STAGE_STATELESS);
 	}
 	if (lost_to_rival(p, word, position) || !confirm(c, state, slot)) {
+		disown(index, flags);
 		withdraw(c, state, p->hash, word);
 		return lost(ctx, p, k);
 	}
@@ -253,6 +331,8 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 		expire(index);
 		return finish(OUTCOME_DROP_BUCKET_FULL, XDP_DROP);
 	}
+	if (flags & STATE_FLAG_CONTROLLED && (state & STATE_MASK) == TCP_ESTABLISHED)
+		assure(index);
 	if (p->flags & PACKET_FIRST_FRAGMENT)
 		remember(p, s->fragment);
 	count_new(slot);

@@ -9,6 +9,7 @@
 #include "make_error.h"
 #include "neighbour.h"
 #include "parse.h"
+#include "persist.h"
 #include "relay_error.h"
 #include "schedule.h"
 #include "service.h"
@@ -129,23 +130,15 @@ int drover_xdp(struct xdp_md *ctx)
 	}                                                                               \
 	static __always_inline int name##_stage(struct xdp_md *ctx, struct scratch *s)
 
-static __always_inline int schedule(struct xdp_md *ctx, const struct service *service)
+/* refuse answers a packet that no server takes. What came to FTP's service for another port is the host's. */
+static __always_inline int refuse(struct xdp_md *ctx, struct scratch *s)
 {
-	switch (service->scheduler) {
-	case SCHED_RR:
-	case SCHED_WRR:
-		return hand_on(ctx, STAGE_WALK);
-	case SCHED_SH:
-	case SCHED_DH:
-	case SCHED_MH:
-		return hand_on(ctx, STAGE_TABLE);
-	case SCHED_LBLC:
-	case SCHED_LBLCR:
-	case SCHED_TWOS:
-		return hand_on(ctx, STAGE_RAND);
-	default:
-		return hand_on(ctx, STAGE_LEAST);
-	}
+	if (s->key.port == bpf_htons(FTP_PORT) && s->packet.dport != s->key.port)
+		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	s->vip = s->packet.destination;
+	s->answer = ANSWER_UNREACHABLE;
+	s->mtu = 0;
+	return hand_on(ctx, STAGE_ANSWER);
 }
 
 /* A packet without a connection: a service's first packet, or none of ours. */
@@ -167,7 +160,25 @@ STAGE(new_conn)
 			return hand_on(ctx, STAGE_STATELESS);
 		return finish(OUTCOME_PASS_NO_CONN, XDP_PASS);
 	}
+	/* An FTP server's data connection to its client is the host's own, or comes back by itself. */
+	if (p->sport == bpf_htons(FTP_DATA_PORT))
+		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	s->controller.index = 0;
+	if (s->service.flags & SERVICE_PERSISTENT)
+		return hand_on(ctx, STAGE_PERSIST);
+	if (s->key.protocol && s->key.port != p->dport)
+		return refuse(ctx, s); /* other ports need persistence */
 	return schedule(ctx, &s->service);
+}
+
+STAGE(persist_client)
+{
+	return persist(ctx, s);
+}
+
+STAGE(persist_template)
+{
+	return begin_template(ctx, s);
 }
 
 /* chosen goes on with what a scheduler picked; without a server the client is told so. */
@@ -175,11 +186,10 @@ static __always_inline int chosen(struct xdp_md *ctx, struct scratch *s, __u32 s
 {
 	if (s->packet.flags & PACKET_REUSES)
 		end_reused(&s->packet);
+	if (!slot)
+		return refuse(ctx, s);
 	s->slot = slot;
-	s->vip = s->packet.destination;
-	s->answer = ANSWER_UNREACHABLE;
-	s->mtu = 0;
-	return slot ? hand_on(ctx, STAGE_CONNECT) : hand_on(ctx, STAGE_ANSWER);
+	return hand_on(ctx, s->service.flags & SERVICE_PERSISTENT ? STAGE_TEMPLATE : STAGE_CONNECT);
 }
 
 STAGE(sched_walk)

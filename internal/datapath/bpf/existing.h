@@ -67,6 +67,8 @@ static __always_inline int from_server(struct xdp_md *ctx, const struct packet *
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	count_out(d, slot, p->length);
 	observe(c, index, observation(p, true), k);
+	if (p->protocol == IPPROTO_UDP && READ(c->state) & STATE_FLAG_CONTROLLED)
+		assure(index);
 	return to_client(ctx, p, c, READ(k->now));
 }
 

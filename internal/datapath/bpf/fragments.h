@@ -88,7 +88,7 @@ static __always_inline void remember(const struct packet *p, __u32 id)
 
 	if (!c)
 		return;
-	f.generation = READ(c->state) >> 40;
+	f.generation = READ(c->state) >> STATE_GENERATION_SHIFT;
 	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
 }
 
@@ -145,7 +145,7 @@ static __always_inline int later(struct xdp_md *ctx, struct packet *p,
 {
 	struct conn *c = conn_at(SLOT_INDEX(f->slot_word));
 
-	if (!c || !in_use(READ(c->state)) || READ(c->state) >> 40 != f->generation)
+	if (!c || !in_use(READ(c->state)) || READ(c->state) >> STATE_GENERATION_SHIFT != f->generation)
 		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 	/* IPv4 answers no fragment but the first (RFC 1122, Section 3.2.2). */
 	if (p->hops <= 1 && p->family == FAMILY_V4)

@@ -42,14 +42,14 @@ static __always_inline __u32 pick_small_table(const struct service *s, const str
 		hash = hash_address(&p->source, p->family,
 				    hashed_port(s, p));
 	e = element(table, hash);
-	if (ELEMENT_WEIGHT(e))
+	if (takes(head, e))
 		return ELEMENT_SLOT(e);
 	if (s->scheduler != SCHED_SH || !(s->flags & SERVICE_HASH_FALLBACK))
 		return NO_SERVER;
 	/* The probe adds the hash twice, as ip_vs does: once as the start, once as the offset. */
 	for (__u32 i = 0; i < HASH_BUCKETS; i++) {
 		e = element(table, ((i + hash) % HASH_BUCKETS + hash) % HASH_BUCKETS);
-		if (ELEMENT_WEIGHT(e))
+		if (takes(head, e))
 			return ELEMENT_SLOT(e);
 	}
 	return NO_SERVER;
@@ -118,7 +118,7 @@ __noinline __u64 probe(__u32 block, __u32 number, __u32 bucket, __u32 from)
 		__u32 again = number + (from + i + bucket) % MAGLEV_BUCKETS;
 		__u64 e = maglev_element(block, table, maglev_bucket(again));
 
-		if (ELEMENT_WEIGHT(e))
+		if (takes(head, e))
 			return e;
 	}
 	return 0;
@@ -136,7 +136,7 @@ static __always_inline __u32 pick_maglev(const struct service *s, const struct p
 	if (!head || !READ(head->max_weight))
 		return NO_SERVER;
 	e = maglev_element(s->block, s->block + READ(head->table), bucket);
-	if (ELEMENT_WEIGHT(e))
+	if (takes(head, e))
 		return ELEMENT_SLOT(e);
 	if (!(s->flags & SERVICE_HASH_FALLBACK))
 		return NO_SERVER;

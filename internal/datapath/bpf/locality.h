@@ -125,7 +125,7 @@ __noinline int find_least(struct replicas *r, struct found *best, __u32 from, __
 			return 0;
 		weight = only_available(d, weight_of(name, d, service));
 		cost = overhead(slot);
-		if (weight && (!best->weight || less(cost, weight, best->cost, best->weight)))
+		if (weight && !is_overloaded(slot) && (!best->weight || less(cost, weight, best->cost, best->weight)))
 			*best = (struct found){ cost, weight, nth, name };
 	}
 	return 1;

@@ -62,7 +62,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 131072);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u64);
 } dest_persistent SEC(".maps"); /* programs: a server's templates */
 
 struct {

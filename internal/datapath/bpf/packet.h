@@ -68,6 +68,7 @@ struct scratch {
 	__u64 state;    /* the state word that a new entry was filled with */
 	__u32 mark; /* the packet's firewall mark; 0: none */
 	__u32 slot; /* the server that the scheduler chose */
+	struct controller controller; /* the template that a new connection is to belong to; index 0: none */
 	__u32 answer;
 	__u32 mtu;
 	__u32 fragment; /* identification of the datagram that a fragment belongs to */

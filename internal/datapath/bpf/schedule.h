@@ -3,9 +3,30 @@
  * order, a weight of 0 takes nothing. Package schedule has the slow models of the same. */
 #pragma once
 
+#include "limits.h"
 #include "stages.h"
 
 #define NO_SERVER 0 /* slot 0 is nobody's */
+
+/* schedule hands a packet on to its service's scheduler. */
+static __always_inline int schedule(struct xdp_md *ctx, const struct service *service)
+{
+	switch (service->scheduler) {
+	case SCHED_RR:
+	case SCHED_WRR:
+		return hand_on(ctx, STAGE_WALK);
+	case SCHED_SH:
+	case SCHED_DH:
+	case SCHED_MH:
+		return hand_on(ctx, STAGE_TABLE);
+	case SCHED_LBLC:
+	case SCHED_LBLCR:
+	case SCHED_TWOS:
+		return hand_on(ctx, STAGE_RAND);
+	default:
+		return hand_on(ctx, STAGE_LEAST);
+	}
+}
 
 /* All ones if x < 0, else 0: without a branch, which the compiler would else make of it. */
 #define IF_NEGATIVE(x)                          \
@@ -31,6 +52,12 @@ static __always_inline __u64 element(__u32 first, __u32 i)
 	struct chunk *c = bpf_map_lookup_elem(&blocks, &key);
 
 	return c ? READ(c->word[i % CHUNK_WORDS]) : 0;
+}
+
+/* takes tells whether the server of an element takes connections. */
+static __always_inline bool takes(const struct block_head *head, __u64 e)
+{
+	return ELEMENT_WEIGHT(e) && !(READ(head->rule) & RULE_LIMITS && is_overloaded(ELEMENT_SLOT(e)));
 }
 
 /* next_in_list walks on from the cursor for a weight of at least the current one, which falls by a
@@ -69,6 +96,102 @@ __noinline __u64 next_in_list(__u32 block, __u64 cursor)
 	return 0;
 }
 
+/* usable_weight gives the weight of an element's server, 0 of one at its threshold, negative of none. Without
+ * branches that go on, as in next_in_list. */
+static __always_inline __s64 usable_weight(__u32 block, __u32 i)
+{
+	__u32 key = block + 1 + i / CHUNK_WORDS;
+	struct chunk *c = bpf_map_lookup_elem(&blocks, &key);
+	struct dest_conns *n;
+	__u32 slot;
+	__u64 e;
+
+	if (!c)
+		return -1;
+	e = READ(c->word[i % CHUNK_WORDS]);
+	slot = ELEMENT_SLOT(e);
+	n = bpf_map_lookup_elem(&dest_conns, &slot);
+	if (!n)
+		return -1;
+	return ELEMENT_WEIGHT(e) & ~IF_NEGATIVE(READ(n->word));
+}
+
+/* most_of gives the largest weight of a list's servers that are not at their threshold. */
+__noinline __u64 most_of(__u32 block)
+{
+	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
+	__s64 most = 0;
+
+	if (!head)
+		return 0;
+	for (__u32 i = 0; i < MAX_SERVERS; i++) {
+		__s64 weight;
+
+		if (i >= READ(head->servers))
+			break;
+		weight = usable_weight(block, i);
+		if (weight < 0)
+			break;
+		most += (weight - most) & IF_NEGATIVE(most - weight);
+	}
+	return most;
+}
+
+/* next_from goes on in a list from i for a server of at least a weight that is not at its threshold.
+ * Returns 1 + its position, or 0 at the end of the list. */
+__noinline __u32 next_from(__u32 block, __u32 i, __u64 least)
+{
+	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
+
+	if (!head || !least)
+		return 0;
+	for (__u32 n = 0; n < MAX_SERVERS; n++, i++) {
+		__s64 weight;
+
+		if (i >= READ(head->servers))
+			break;
+		weight = usable_weight(block, i);
+		if (weight < 0)
+			break;
+		if ((__u64)weight >= least)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* fitting lowers a weight by steps to what a server has; 0 and less: there is none down there. */
+static __always_inline __s64 fitting(__s64 weight, __s64 step, __s64 most)
+{
+	return weight > most ? weight - (__s64)((__u64)(weight - most + step - 1) / (__u64)step * step) : weight;
+}
+
+/* next_within_limits is next_in_list where servers have thresholds: the current weight may have to fall by
+ * more than a step until a server has it. If all are at theirs it gives a cursor without a position, or 0 to
+ * leave the cursor alone: ip_vs goes to the head of the list, unless it was in a round's last pass. */
+__noinline __u64 next_within_limits(__u32 block, __u64 cursor)
+{
+	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
+	__s64 weight = cursor >> 32;
+	__u32 step, most, highest, found;
+
+	if (!head)
+		return 0;
+	highest = READ(head->max_weight);
+	step = READ(head->step);
+	if (!highest || !step)
+		return 0;
+	found = next_from(block, (__u32)cursor, weight);
+	if (found)
+		return (__u64)weight << 32 | found;
+	most = most_of(block);
+	if (!most)
+		return (__u32)cursor && weight <= step ? 0 : (__u64)highest << 32;
+	weight = fitting(weight - step, step, most);
+	if (weight <= 0)
+		weight = fitting(highest, step, most);
+	return (__u64)weight << 32 | next_from(block, 0, weight);
+}
+
 /* pick_walk is rr and wrr: who swaps the cursor has picked. On the rare loss to other CPUs for the
  * third time it takes what it found: two connections then go to one server. */
 static __always_inline __u32 pick_walk(const struct service *s)
@@ -81,11 +204,14 @@ static __always_inline __u32 pick_walk(const struct service *s)
 	for (int try = 0; try < 3; try++) {
 		__u64 old = READ(head->cursor);
 
-		cursor = next_in_list(s->block, old);
+		if (READ(head->rule) & RULE_LIMITS)
+			cursor = next_within_limits(s->block, old);
+		else
+			cursor = next_in_list(s->block, old);
 		if (!cursor || __sync_val_compare_and_swap(&head->cursor, old, cursor) == old)
 			break;
 	}
-	return cursor ? ELEMENT_SLOT(element(s->block + 1, (__u32)cursor - 1)) : NO_SERVER;
+	return (__u32)cursor ? ELEMENT_SLOT(element(s->block + 1, (__u32)cursor - 1)) : NO_SERVER;
 }
 
 static __always_inline struct minimum *minimum_of(__u32 block, const struct block_head *head,
@@ -176,6 +302,7 @@ __noinline int look_at_group(__u32 block, __u32 group)
 			conns = READ(n->word);
 			if (rule & RULE_SLACK)
 				slack |= IF_NEGATIVE(2 * (__u64)(__u32)conns - weight);
+			weight &= ~IF_NEGATIVE(conns); /* CONNS_OVERLOAD */
 			if (rule & RULE_OVERFLOW)
 				weight &= ~IF_NEGATIVE(weight - (__u32)conns);
 			best = better(best, (struct candidate){ cost_of(head, rule, conns), e }, weight);

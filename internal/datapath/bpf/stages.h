@@ -19,6 +19,8 @@ enum stage {
 	STAGE_RAND,      /* twos, lblc, lblcr */
 	STAGE_TUNNEL,    /* the packet goes to scratch's server in a tunnel */
 	STAGE_TUNNEL_ERROR, /* an ICMP error came that may be about a tunnel's packet */
+	STAGE_PERSIST,   /* a new connection of a persistent service */
+	STAGE_TEMPLATE,  /* a server was chosen, for all that the client will ask for */
 	STAGES,
 };
 

@@ -126,6 +126,16 @@ static __always_inline __u64 next_state(__u64 word, struct observation o, const 
 	       (__u64)(timeout_of(k, o.protocol, state) & 0xffffff) << STATE_TIMEOUT_SHIFT;
 }
 
+/* assure notes in a connection's template that its client is there: a handshake was seen, or an answer. */
+__noinline int assure(__u32 index)
+{
+	struct conn *t = controller_of(index);
+
+	if (t && !(READ(t->state) & STATE_ASSURED))
+		__sync_fetch_and_or(&t->state, STATE_ASSURED);
+	return 0;
+}
+
 /* move_state makes the change of state that was seen to be due, and moves the destination's counters
  * with it. Of CPUs that do so at once, each makes its own in turn. */
 __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_server)
@@ -148,6 +158,9 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 			return 0;
 		if (__sync_val_compare_and_swap(&c->state, old, word) != old)
 			continue;
+		if (word & STATE_FLAG_CONTROLLED && o.protocol == IPPROTO_TCP &&
+		    (word & STATE_MASK) == TCP_ESTABLISHED)
+			assure(index);
 		if ((old ^ word) & STATE_FLAG_INACTIVE)
 			count_conns(slot, word & STATE_FLAG_INACTIVE ?
 						     CONNS_INACTIVE - CONNS_ACTIVE :
@@ -183,8 +196,10 @@ static __always_inline void observe(struct conn *c, __u32 index, struct observat
 }
 
 /* A SYN on one of these is a new connection of a client that uses its port again: ip_vs's
- * conn_reuse_mode 1. */
+ * conn_reuse_mode 1. One that belongs to a template goes on, as there. */
 static __always_inline bool is_over(__u64 state)
 {
+	if (state & STATE_FLAG_CONTROLLED)
+		return false;
 	return (state & STATE_MASK) == TCP_TIME_WAIT || (state & STATE_MASK) == TCP_CLOSE;
 }

@@ -38,10 +38,18 @@ static __always_inline __u32 pick_by_hash(const struct service *s, __u64 hash)
 	for (__u32 try = 0; try < STATELESS_TRIES; try++, i++) {
 		__u64 e = element(s->block + 1, i % (READ(head->servers) ?: 1));
 
-		if (ELEMENT_WEIGHT(e))
+		if (takes(head, e))
 			return ELEMENT_SLOT(e);
 	}
 	return NO_SERVER;
+}
+
+/* hash_client is for persistence, which knows clients alone, as far as its mask tells them apart. */
+static __always_inline __u64 hash_client(const struct service *s, const struct packet *p)
+{
+	__u64 hash = mix(hash_seed, p->source.half[0] & s->mask.half[0]);
+
+	return mix(mix(hash, p->source.half[1] & s->mask.half[1]), 0);
 }
 
 /* pick_again gives the same server for each packet of a connection. */
@@ -55,7 +63,7 @@ static __always_inline __u32 pick_again(const struct service *s, const struct pa
 	case SCHED_FO:
 		return pick_least(s);
 	default:
-		return pick_by_hash(s, p->hash);
+		return pick_by_hash(s, s->flags & SERVICE_PERSISTENT ? hash_client(s, p) : p->hash);
 	}
 }
 

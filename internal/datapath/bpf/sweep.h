@@ -14,6 +14,19 @@
 #define RESTING_TIME 1000    /* ms */
 #define OVERFLOW_TIME 60000  /* ms: so long there may be connections without entries */
 #define NS_PER_MS 1000000ull
+#define TEMPLATE_STEP 60     /* seconds */
+
+/* prolong lets a template live on for a minute, as connections belong to it. That is its timeout from
+ * then on, as with ip_vs. */
+static __always_inline int prolong(struct conn *c, __u64 state, __u32 now)
+{
+	__u64 word = state & ~(0xffffffull << STATE_TIMEOUT_SHIFT);
+
+	word |= (__u64)TEMPLATE_STEP << STATE_TIMEOUT_SHIFT;
+	WRITE(c->seen, now);
+	__sync_val_compare_and_swap(&c->state, state, word);
+	return 0;
+}
 
 /* sweep_entry moves one entry on in its life, and returns 1 if it ended a connection. A function of its
  * own, verified once. */
@@ -27,7 +40,10 @@ __noinline int sweep_entry(__u32 index, __u32 now)
 	state = READ(c->state);
 	switch (STATE_LIFE(state)) {
 	case LIFE_LIVE:
-		return expired(c, state, now) && expire(index);
+		if (!expired(c, state, now))
+			return 0;
+		return c->family & FAMILY_TEMPLATE && READ(c->hop) ? prolong(c, state, now) :
+								     expire(index);
 	case LIFE_DEAD:
 		WRITE(c->seen, now);
 		WRITE(c->state, with_life(state, LIFE_RESTING));

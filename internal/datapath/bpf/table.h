@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "limits.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -290,6 +291,14 @@ static __always_inline bool expired(const struct conn *c, __u64 state, __u32 now
 	return idle > 0 && (__u64)idle >= STATE_TIMEOUT(state) * 1000;
 }
 
+static __always_inline void count_persistent(__u32 slot, __u64 change)
+{
+	__u64 *n = bpf_map_lookup_elem(&dest_persistent, &slot);
+
+	if (n)
+		__sync_fetch_and_add(n, change);
+}
+
 /* count_conns changes a server's numbers, and then tells its service's scheduler. */
 static __always_inline void count_conns(__u32 slot, __u64 change)
 {
@@ -302,6 +311,8 @@ static __always_inline void count_conns(__u32 slot, __u64 change)
 		return;
 	before = __sync_fetch_and_add(&n->word, change);
 	MERGE(before); /* an add whose result is used is a full barrier */
+	if (READ(d->upper) || before & CONNS_OVERLOAD)
+		judge(n, d, before, before + change);
 	service = READ(d->service);
 	dirty = bpf_map_lookup_elem(&dirty_groups, &service);
 	bit = 1ull << (READ(d->group) % GROUPS);
@@ -309,8 +320,36 @@ static __always_inline void count_conns(__u32 slot, __u64 change)
 		__sync_fetch_and_or(dirty, bit);
 }
 
-/* expire ends a LIVE connection: whoever swaps its state first removes it and moves the counters.
- * Returns 1 if that was this call. */
+/* controller_of gives the template that a connection belongs to, if it is still that. */
+static __always_inline struct conn *controller_of(__u32 index)
+{
+	struct controller *owner = bpf_map_lookup_elem(&controllers, &index);
+	struct conn *t = owner ? conn_at(READ(owner->index)) : NULL;
+
+	if (!t || READ(t->state) >> STATE_GENERATION_SHIFT != READ(owner->generation))
+		return NULL;
+	return t;
+}
+
+/* count_end takes a connection, or a template, from its server's numbers. */
+static __always_inline void count_end(const struct conn *c, __u32 index, __u32 slot, __u64 state)
+{
+	struct conn *t;
+
+	if (c->family & FAMILY_TEMPLATE) {
+		count_persistent(slot, -1);
+		return;
+	}
+	count_conns(slot, state & STATE_FLAG_INACTIVE ? -CONNS_INACTIVE : -CONNS_ACTIVE);
+	if (!(state & STATE_FLAG_CONTROLLED))
+		return;
+	t = controller_of(index);
+	if (t)
+		__sync_fetch_and_add(&t->hop, -1);
+}
+
+/* expire ends a LIVE connection or template: whoever swaps its state first removes it and moves the
+ * counters. Returns 1 if that was this call. */
 __noinline int expire(__u32 index)
 {
 	struct conn *c = conn_at(index);
@@ -333,6 +372,6 @@ __noinline int expire(__u32 index)
 	retract(forward, slot_word(forward, index));
 	if (STATE_FORWARD(state) == FORWARD_MASQ)
 		retract(reverse, slot_word(reverse, index | SLOT_REVERSE));
-	count_conns(slot, state & STATE_FLAG_INACTIVE ? -CONNS_INACTIVE : -CONNS_ACTIVE);
+	count_end(c, index, slot, state);
 	return 1;
 }

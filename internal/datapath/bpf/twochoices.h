@@ -4,6 +4,58 @@
 
 #include "schedule.h"
 
+/* share_of gives a random share of a sum of weights, 1 to all of it. */
+static __always_inline __u64 share_of(__u64 sum, __u32 random)
+{
+	__u64 all = sum + 1;
+	/* Bits from 32 on of all * random, which has more than 64. */
+	__u64 share = (all >> 32) * random + ((all & 0xffffffff) * random >> 32);
+
+	return share ?: 1; /* the same server, but never one of weight 0 before it */
+}
+
+/* walked goes through the servers that are not at their thresholds until their weights make up a share, and
+ * gives the sum of those it went by and the element where it stopped. */
+struct walked {
+	__u64 sum;
+	__u64 element; /* 0: all servers were not enough */
+};
+
+__noinline int walk_weights(__u32 block, __u64 share, struct walked *w)
+{
+	struct block_head *head = bpf_map_lookup_elem(&blocks, &block);
+
+	if (!head || !w)
+		return 0;
+	for (__u32 i = 0; i < MAX_SERVERS; i++) {
+		__s64 weight;
+
+		if (i >= READ(head->servers))
+			break;
+		weight = usable_weight(block, i);
+		if (weight < 0)
+			break;
+		w->sum += weight;
+		if (w->sum >= share) {
+			w->element = element(block + 1, i);
+			break;
+		}
+	}
+	return 1;
+}
+
+/* drawn_within_limits is drawn where servers have thresholds, so that the sums change with every packet. */
+static __always_inline __u64 drawn_within_limits(__u32 block, __u32 random)
+{
+	struct walked all = {}, w = {};
+
+	walk_weights(block, ~0ull, &all);
+	if (!all.sum)
+		return 0;
+	walk_weights(block, share_of(all.sum, random), &w);
+	return w.element;
+}
+
 /* drawn gives the element at which a random share of all weights is used up, 0 to all of them.
  * Behind the list lie the sums of the weights, each server's with those before it; the first sum
  * that is not below the share is searched for in halves. */
@@ -11,13 +63,9 @@ static __always_inline __u64 drawn(__u32 block, const struct block_head *head, _
 {
 	__u32 servers = READ(head->servers);
 	__u32 sums = block + READ(head->table);
-	__u64 all = element(sums, servers - 1) + 1;
-	/* Bits from 32 on of all * random, which has more than 64. */
-	__u64 share = (all >> 32) * random + ((all & 0xffffffff) * random >> 32);
+	__u64 share = share_of(element(sums, servers - 1), random);
 	__u32 i = 0;
 
-	if (!share)
-		share = 1; /* the same server, but never one of weight 0 before it */
 	for (__u32 step = MAX_SERVERS / 2; step; step /= 2) {
 		/* All ones: there are that many, and all of them are below. */
 		__s64 below = IF_NEGATIVE((__s64)i + step - 1 - servers) &
@@ -46,8 +94,13 @@ __noinline __u32 less_loaded(__u32 block, __u32 first, __u32 second)
 
 	if (!head || !READ(head->max_weight))
 		return NO_SERVER;
-	a = drawn(block, head, first);
-	b = drawn(block, head, second);
+	if (READ(head->rule) & RULE_LIMITS) {
+		a = drawn_within_limits(block, first);
+		b = drawn_within_limits(block, second);
+	} else {
+		a = drawn(block, head, first);
+		b = drawn(block, head, second);
+	}
 	if (less(overhead(ELEMENT_SLOT(b)), ELEMENT_WEIGHT(b),
 		 overhead(ELEMENT_SLOT(a)), ELEMENT_WEIGHT(a)))
 		return ELEMENT_SLOT(b);

@@ -108,6 +108,7 @@ struct block_head {
 #define RULE_IDLE_FIRST 0x1 /* nq: a server without active connections costs nothing */
 #define RULE_OVERFLOW 0x2   /* ovf: one with more of them than its weight takes none */
 #define RULE_SLACK 0x4      /* lblc, lblcr: slack is kept */
+#define RULE_LIMITS 0x8     /* any: there are servers with thresholds */
 
 /* An element of a list or bucket: weight << 32 | destination slot. For rr and lc, which do not look
  * at weights, any weight but 0 is written as 1. */
@@ -346,7 +347,8 @@ struct controller {
 #define STATE_LIFE(word) (((word) >> STATE_LIFE_SHIFT) & 7)
 #define STATE_TIMEOUT_SHIFT 16
 #define STATE_TIMEOUT(word) (((word) >> STATE_TIMEOUT_SHIFT) & 0xffffff)
-#define STATE_GENERATION (1ull << 40)
+#define STATE_GENERATION_SHIFT 40
+#define STATE_GENERATION (1ull << STATE_GENERATION_SHIFT)
 
 enum life {
 	LIFE_FREE,
