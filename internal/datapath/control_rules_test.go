@@ -43,7 +43,6 @@ func at(addr string, f ...func(*lvs.Destination)) lvs.Destination {
 func tunnelled(d *lvs.Destination) { d.Forwarding = lvs.Tunnel }
 func negative(d *lvs.Destination)  { d.Weight = -1 }
 func inverted(d *lvs.Destination)  { d.Upper, d.Lower = 1, 2 }
-func limited(d *lvs.Destination)   { d.Upper = 5 }
 
 // errUnsupported is any lvs.UnsupportedError.
 var errUnsupported = errors.New("unsupported")
@@ -56,8 +55,6 @@ func TestRules(t *testing.T) {
 	must(t, r.table.AddService(with(ruleKey6, "rr")))
 	must(t, r.table.AddDestination(ruleKey, at("198.51.100.10:80")))
 	before := r.listing()
-	persistent := func(s *lvs.Service) { s.Flags |= lvs.Persistent }
-	onePacket := func(s *lvs.Service) { s.Flags |= lvs.OnePacket }
 	engine := func(name string) func(*lvs.Service) { return func(s *lvs.Service) { s.PE = name } }
 	marked := lvs.ServiceKey{Mark: 1, Family: lvs.IPv4}
 	sctp := lvs.ServiceKey{Protocol: lvs.SCTP, Addr: ruleVIP, Family: lvs.IPv4}
@@ -71,16 +68,13 @@ func TestRules(t *testing.T) {
 		{"... with an unknown scheduler", c.AddService(with(ruleKey, "random")), lvs.ErrServiceExists},
 		{"unknown scheduler", c.AddService(with(ruleNoKey, "random")), lvs.ErrNoScheduler},
 		{"unknown engine", c.AddService(with(ruleNoKey, "rr", engine("ftp"))), lvs.ErrNoScheduler},
-		{"unknown scheduler, unsupported flag", c.AddService(with(ruleNoKey, "random", persistent)), lvs.ErrNoScheduler},
-		{"persistence", c.AddService(with(ruleNoKey, "rr", persistent)), errUnsupported},
+		{"unknown scheduler, unsupported engine", c.AddService(with(ruleNoKey, "random", engine("sip"))), lvs.ErrNoScheduler},
 		{"engine", c.AddService(with(ruleNoKey, "rr", engine("sip"))), errUnsupported},
-		{"one packet", c.AddService(with(ruleNoKey, "rr", onePacket)), errUnsupported},
-		{"firewall mark", c.AddService(with(marked, "rr")), errUnsupported},
 		{"SCTP", c.AddService(with(sctp, "rr")), errUnsupported},
 		{"edit no service", c.EditService(with(ruleNoKey, "rr")), lvs.ErrNoService},
 		{"... to an unknown scheduler", c.EditService(with(ruleNoKey, "random")), lvs.ErrNoService},
 		{"edit to an unknown scheduler", c.EditService(with(ruleKey, "random")), lvs.ErrNoScheduler},
-		{"edit to persistence", c.EditService(with(ruleKey, "rr", persistent)), errUnsupported},
+		{"edit to an engine", c.EditService(with(ruleKey, "rr", engine("sip"))), errUnsupported},
 		{"delete no service", c.DeleteService(ruleNoKey), lvs.ErrNoService},
 		{"delete a mark", c.DeleteService(marked), lvs.ErrNoService},
 		{"zero no service", c.Zero(&ruleNoKey), lvs.ErrNoService},
@@ -101,7 +95,6 @@ func TestRules(t *testing.T) {
 		{"link-local", c.AddDestination(ruleKey6, at("[fe80::1]:80")), lvs.ErrInvalidDestination},
 		{"of the other family", c.AddDestination(ruleKey, at("[2001:db8:3::10]:80")), lvs.ErrInvalidDestination},
 		{"... and of negative weight", c.AddDestination(ruleKey6, at("198.51.100.11:80", negative)), lvs.ErrInvalidDestination},
-		{"threshold", c.AddDestination(ruleKey, at("198.51.100.11:80", limited)), errUnsupported},
 		{"edit a server of no service", c.EditDestination(ruleNoKey, at("198.51.100.10:80")), lvs.ErrServiceNotDefined},
 		{"edit no server", c.EditDestination(ruleKey, at("198.51.100.11:80")), lvs.ErrNoDestination},
 		{"... of another port", c.EditDestination(ruleKey, at("198.51.100.10:81")), lvs.ErrNoDestination},

@@ -33,6 +33,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_PASS_NOT_OURS, Counter{Name: "not_ours", Verdict: verdictPass, Help: "no service and no connection"}},
 	{directorOutcomeOUTCOME_PASS_NO_CONN, Counter{Name: "no_connection", Verdict: verdictPass, Help: "TCP to a service without SYN and without a connection: the host resets it"}},
 	{directorOutcomeOUTCOME_PASS_OTHERHOST, Counter{Name: "other_host", Verdict: verdictPass, Help: "for a service, but the frame is for another machine's MAC"}},
+	{directorOutcomeOUTCOME_PASS_STANDBY, Counter{Name: "standby", Verdict: verdictPass, Help: "for a VIP that another director has: what this one gets is for its own server"}},
 	{directorOutcomeOUTCOME_FORWARD_ROUTE, Counter{Name: "route", Verdict: verdictForward, Help: "to a server by direct routing"}},
 	{directorOutcomeOUTCOME_FORWARD_MASQ_IN, Counter{Name: "masq_in", Verdict: verdictForward, Help: "to a server by NAT"}},
 	{directorOutcomeOUTCOME_FORWARD_MASQ_OUT, Counter{Name: "masq_out", Verdict: verdictForward, Help: "a server's reply to the client by NAT"}},

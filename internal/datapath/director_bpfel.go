@@ -233,30 +233,31 @@ const (
 	directorOutcomeOUTCOME_PASS_NOT_OURS        directorOutcome = 3
 	directorOutcomeOUTCOME_PASS_NO_CONN         directorOutcome = 4
 	directorOutcomeOUTCOME_PASS_OTHERHOST       directorOutcome = 5
-	directorOutcomeOUTCOME_FORWARD_ROUTE        directorOutcome = 6
-	directorOutcomeOUTCOME_FORWARD_MASQ_IN      directorOutcome = 7
-	directorOutcomeOUTCOME_FORWARD_MASQ_OUT     directorOutcome = 8
-	directorOutcomeOUTCOME_FORWARD_ICMP         directorOutcome = 9
-	directorOutcomeOUTCOME_FORWARD_FRAGMENT     directorOutcome = 10
-	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 11
-	directorOutcomeOUTCOME_FORWARD_TUNNEL       directorOutcome = 12
-	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 13
-	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 14
-	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 15
-	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 16
-	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 17
-	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 18
-	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 19
-	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 20
-	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 21
-	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 22
-	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 23
-	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 24
-	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 25
-	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 26
-	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 27
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 28
-	directorOutcomeOUTCOMES                     directorOutcome = 29
+	directorOutcomeOUTCOME_PASS_STANDBY         directorOutcome = 6
+	directorOutcomeOUTCOME_FORWARD_ROUTE        directorOutcome = 7
+	directorOutcomeOUTCOME_FORWARD_MASQ_IN      directorOutcome = 8
+	directorOutcomeOUTCOME_FORWARD_MASQ_OUT     directorOutcome = 9
+	directorOutcomeOUTCOME_FORWARD_ICMP         directorOutcome = 10
+	directorOutcomeOUTCOME_FORWARD_FRAGMENT     directorOutcome = 11
+	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 12
+	directorOutcomeOUTCOME_FORWARD_TUNNEL       directorOutcome = 13
+	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 14
+	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 15
+	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 16
+	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 17
+	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 18
+	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 19
+	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 20
+	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 21
+	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 22
+	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 23
+	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 24
+	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 25
+	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 26
+	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 27
+	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 28
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 29
+	directorOutcomeOUTCOMES                     directorOutcome = 30
 )
 
 type directorPath struct {
@@ -466,6 +467,7 @@ const (
 	directorMapScratches         = "scratches"
 	directorMapServices          = "services"
 	directorMapStages            = "stages"
+	directorMapStandby           = "standby"
 	directorMapSumChunks         = "sum_chunks"
 	directorMapSweeps            = "sweeps"
 	directorMapTimers            = "timers"
@@ -593,6 +595,7 @@ type directorMapSpecs struct {
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Stages         *ebpf.MapSpec `ebpf:"stages"`
+	Standby        *ebpf.MapSpec `ebpf:"standby"`
 	SumChunks      *ebpf.MapSpec `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
 	Timers         *ebpf.MapSpec `ebpf:"timers"`
@@ -660,6 +663,7 @@ type directorMaps struct {
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Stages         *ebpf.Map `ebpf:"stages"`
+	Standby        *ebpf.Map `ebpf:"standby"`
 	SumChunks      *ebpf.Map `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.Map `ebpf:"sweeps"`
 	Timers         *ebpf.Map `ebpf:"timers"`
@@ -695,6 +699,7 @@ func (m *directorMaps) Close() error {
 		m.Scratches,
 		m.Services,
 		m.Stages,
+		m.Standby,
 		m.SumChunks,
 		m.Sweeps,
 		m.Timers,

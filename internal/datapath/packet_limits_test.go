@@ -22,7 +22,7 @@ func TestThresholds(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRig(t, 4096)
-			l := openings{rig: r, vip: netip.MustParseAddrPort("192.0.2.100:80")}
+			l := limited{rig: r, vip: netip.MustParseAddrPort("192.0.2.100:80")}
 			k := lvs.ServiceKey{Protocol: lvs.TCP, Addr: l.vip, Family: lvs.IPv4}
 			server := lvs.Destination{
 				Addr: netip.MustParseAddrPort("198.51.100.2:80"), Forwarding: lvs.DirectRoute, Weight: 1,
@@ -50,19 +50,19 @@ func TestThresholds(t *testing.T) {
 	}
 }
 
-// openings opens connections, and ends them in the same order.
-type openings struct {
+// limited opens connections, and ends them in the same order.
+type limited struct {
 	*rig
 	vip         netip.AddrPort
 	open        int
 	last, ended uint16
 }
 
-func (l *openings) flow(n uint16) flow {
+func (l *limited) flow(n uint16) flow {
 	return flow{lvs.TCP, netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), 1024+n), l.vip}
 }
 
-func (l *openings) connect() bool {
+func (l *limited) connect() bool {
 	_, ok := l.rig.connect(l.flow(l.last))
 	if ok {
 		l.establish(l.flow(l.last))
@@ -71,7 +71,7 @@ func (l *openings) connect() bool {
 	return ok
 }
 
-func (l *openings) end() {
+func (l *limited) end() {
 	l.reset(l.flow(l.ended))
 	l.ended++
 	l.turn(11_000)
@@ -89,7 +89,7 @@ func TestThresholdEdited(t *testing.T) {
 	}{{"the same", 2, false}, {"raised", 3, true}, {"none", 0, true}, {"lowered", 1, false}} {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRig(t, 4096)
-			l := openings{rig: r, vip: netip.MustParseAddrPort("192.0.2.100:80")}
+			l := limited{rig: r, vip: netip.MustParseAddrPort("192.0.2.100:80")}
 			k := lvs.ServiceKey{Protocol: lvs.TCP, Addr: l.vip, Family: lvs.IPv4}
 			server := lvs.Destination{Addr: netip.MustParseAddrPort("198.51.100.2:80"), Weight: 1, Upper: 2}
 			server.Forwarding = lvs.DirectRoute

@@ -33,7 +33,7 @@ func TestRivals(t *testing.T) {
 		defer arrived.Store(4 * rivalKeys) // on an error the other must not wait
 		for i := range rivalKeys {
 			s := services[i%2]
-			f := flow{lvs.TCP, netip.AddrPortFrom(clientOf(lvs.IPv4, 0, 0).Addr(), uint16(i+1)), s.key.Addr}
+			f := flow{lvs.TCP, netip.AddrPortFrom(clientOf(lvs.IPv4, 0, 0).Addr(), uint16(i+1024)), s.key.Addr}
 			frame := f.frame(frontMAC, flagSYN)
 			for arrived.Add(1); arrived.Load() < int64(2*(i+1)); {
 				runtime.Gosched()

@@ -146,7 +146,10 @@ STAGE(new_conn)
 {
 	struct packet *p = &s->packet;
 	struct service *service = service_of(ctx, s);
+	struct control *k = control();
 
+	if (!k)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (!service) {
 		if (p->flags & PACKET_REUSES)
 			end_reused(p);
@@ -154,6 +157,8 @@ STAGE(new_conn)
 	}
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
+	if (is_standby(&p->destination, k))
+		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
 	s->service = *service;
 	if (p->protocol == IPPROTO_TCP && (!(p->flags & PACKET_SYN) || p->flags & PACKET_RST)) {
 		if (overflowed())
@@ -265,6 +270,7 @@ STAGE(icmp)
 STAGE(fragment)
 {
 	struct packet *p = &s->packet;
+	struct control *k = control();
 	struct fragment_key key;
 	struct fragment *f;
 	bool first = false;
@@ -284,6 +290,8 @@ STAGE(fragment)
 	f = bpf_map_lookup_elem(&fragments, &key);
 	if (!f && !is_virtual(&p->destination))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	if (k && is_standby(&p->destination, k))
+		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	return f ? later(ctx, p, f) : finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);

@@ -79,6 +79,8 @@ static __always_inline int known(struct xdp_md *ctx, const struct packet *p, str
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (slot_word & SLOT_REVERSE)
 		return from_server(ctx, p, c, SLOT_INDEX(slot_word), k);
+	if (is_standby(&p->destination, k))
+		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
 	return from_client(ctx, p, c, SLOT_INDEX(slot_word), k);
 }
 

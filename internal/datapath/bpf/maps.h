@@ -33,6 +33,15 @@ struct {
 	__type(value, __u32);
 } virtuals SEC(".maps"); /* Go */
 
+/* VIPs that another director has: what comes for them is the host's. Those without an entry are ours. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_SERVICES);
+	__type(key, union addr);
+	__type(value, __u32); /* 1 */
+} standby SEC(".maps"); /* Go */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -256,6 +265,12 @@ static __always_inline struct control *control(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&controls, &zero);
+}
+
+/* is_standby tells of a packet's destination whether another director balances for it. */
+static __always_inline bool is_standby(const union addr *vip, const struct control *k)
+{
+	return READ(k->uses) & USES_STANDBY && bpf_map_lookup_elem(&standby, vip);
 }
 
 static __always_inline __u32 tuned(const struct control *k, enum tune tune)

@@ -9,6 +9,7 @@ enum outcome {
 	OUTCOME_PASS_NOT_OURS,  /* no service and no connection */
 	OUTCOME_PASS_NO_CONN,   /* TCP to a service, without SYN and without a connection */
 	OUTCOME_PASS_OTHERHOST, /* ours by its addresses, but the frame is for another machine's MAC */
+	OUTCOME_PASS_STANDBY,   /* for a VIP that another director has */
 	OUTCOME_FORWARD_ROUTE,
 	OUTCOME_FORWARD_MASQ_IN,
 	OUTCOME_FORWARD_MASQ_OUT,

@@ -165,12 +165,15 @@ static __always_inline int relay_to_client(struct xdp_md *ctx, const struct pack
 
 static __always_inline int relay_error(struct xdp_md *ctx, struct packet *p)
 {
+	struct control *k = control();
 	__u32 now = now_ms();
 	struct conn *c;
 	__u32 slot;
 
 	if (!quoted(ctx, p))
 		return hand_on(ctx, STAGE_TUNNEL_ERROR);
+	if (k && is_standby(&p->destination, k))
+		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
 	hash_packet(p);
 	c = find(p, &slot);
 	if (!c)
