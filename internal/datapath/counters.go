@@ -44,6 +44,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_ANSWER_UNREACHABLE, Counter{Name: "unreachable", Verdict: verdictAnswer, Help: "port unreachable: no server takes connections"}},
 	{directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED, Counter{Name: "time_exceeded", Verdict: verdictAnswer, Help: "TTL or hop limit used up"}},
 	{directorOutcomeOUTCOME_ANSWER_TOO_BIG, Counter{Name: "too_big", Verdict: verdictAnswer, Help: "larger than the MTU towards the server"}},
+	{directorOutcomeOUTCOME_ANSWER_RESET, Counter{Name: "reset", Verdict: verdictAnswer, Help: "RST: the connection was ended, at a drain's deadline"}},
 	{directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR, Counter{Name: "ask_neighbour", Verdict: verdictAnswer, Help: "became an ARP request or neighbour solicitation"}},
 	{directorOutcomeOUTCOME_DROP_SERVER_GONE, Counter{Name: "server_gone", Verdict: verdictDrop, Help: "the connection's server was deleted"}},
 	{directorOutcomeOUTCOME_DROP_NO_ROUTE, Counter{Name: "no_route", Verdict: verdictDrop, Help: "no route to the server or client"}},

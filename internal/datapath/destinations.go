@@ -9,8 +9,13 @@ import (
 
 // Bits of a destination's flags: DEST_* in bpf/types.h.
 const (
-	destUsed      = 1
-	destAvailable = 2
+	destUsed      = 0x1
+	destAvailable = 0x2
+	destLocal     = 0x4
+	destTimeouts  = 0x8
+	destDrain     = 0x10
+
+	destAlways = destUsed | destAvailable // whatever the server is like
 )
 
 // Parts of dest_conns' word: CONNS_* in bpf/types.h.
@@ -41,6 +46,8 @@ func (t *Table) destination(slot, block uint32, counted directorStats) lvs.Desti
 		Addr:        addrPort(d.Addr, d.Port, d.RipFamily),
 		Forwarding:  lvs.Forwarding(d.Forwarding),
 		Weight:      int32(d.Weight),
+		Drain:       d.Flags&destDrain != 0,
+		LastWeight:  int32(d.LastWeight),
 		TunnelType:  kind,
 		TunnelPort:  port,
 		TunnelFlags: flags,
@@ -91,6 +98,10 @@ func newDest(key directorServiceKey, s directorService, d lvs.Destination) direc
 func configure(row *directorDest, d lvs.Destination) {
 	row.Forwarding, row.Weight, row.Tunnel = uint8(d.Forwarding), uint32(d.Weight), tunnelWord(d)
 	row.Upper, row.Lower = d.Upper, d.Lower
+	row.Flags &^= destDrain
+	if d.Drain {
+		row.Flags |= destDrain
+	}
 	if row.Weight != 0 {
 		row.LastWeight = row.Weight
 	}
@@ -111,6 +122,7 @@ func rowIn(d *directorDest, block uint32) (row directorDest, zeroed bool) {
 func takeNext(d *directorDest) {
 	d.Forwarding, d.Weight, d.Service = d.Next.Forwarding, d.Next.Weight, d.Next.Service
 	d.LastWeight = d.Next.LastWeight
+	d.Flags = d.Flags&destAlways | d.Next.Flags
 	d.Upper, d.Lower = d.Next.Upper, d.Next.Lower
 	atomic.StoreUint32(&d.Tunnel, d.Next.Tunnel)
 }
@@ -119,6 +131,7 @@ func takeNext(d *directorDest) {
 func setNext(d *directorDest, to *directorDest, block uint32, zero bool) {
 	d.Next.Forwarding, d.Next.Weight, d.Next.Service = to.Forwarding, to.Weight, to.Service
 	d.Next.LastWeight = to.LastWeight
+	d.Next.Flags = to.Flags &^ destAlways
 	d.Next.Upper, d.Next.Lower, d.Next.Tunnel = to.Upper, to.Lower, to.Tunnel
 	d.Next.Zero = 0
 	if zero {

@@ -116,7 +116,8 @@ type directorDest struct {
 		Tunnel     uint32
 		Forwarding uint8
 		Zero       uint8
-		Pad        uint16
+		Flags      uint8
+		Pad        uint8
 	}
 	Pad        [3]uint32
 	Source     directorAddr
@@ -244,20 +245,21 @@ const (
 	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 14
 	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 15
 	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 16
-	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 17
-	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 18
-	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 19
-	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 20
-	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 21
-	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 22
-	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 23
-	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 24
-	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 25
-	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 26
-	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 27
-	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 28
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 29
-	directorOutcomeOUTCOMES                     directorOutcome = 30
+	directorOutcomeOUTCOME_ANSWER_RESET         directorOutcome = 17
+	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 18
+	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 19
+	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 20
+	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 21
+	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 22
+	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 23
+	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 24
+	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 25
+	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 26
+	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 27
+	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 28
+	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 29
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 30
+	directorOutcomeOUTCOMES                     directorOutcome = 31
 )
 
 type directorPath struct {
@@ -473,6 +475,7 @@ const (
 	directorMapTimers            = "timers"
 	directorMapVirtuals          = "virtuals"
 	directorProgAnswerError      = "answer_error"
+	directorProgAnswerReset      = "answer_reset"
 	directorProgAskNeighbour     = "ask_neighbour"
 	directorProgConnectServer    = "connect_server"
 	directorProgDrawTwo          = "draw_two"
@@ -544,6 +547,7 @@ type directorSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorProgramSpecs struct {
 	AnswerError      *ebpf.ProgramSpec `ebpf:"answer_error"`
+	AnswerReset      *ebpf.ProgramSpec `ebpf:"answer_reset"`
 	AskNeighbour     *ebpf.ProgramSpec `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.ProgramSpec `ebpf:"connect_server"`
 	DrawTwo          *ebpf.ProgramSpec `ebpf:"draw_two"`
@@ -726,6 +730,7 @@ type directorVariables struct {
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorPrograms struct {
 	AnswerError      *ebpf.Program `ebpf:"answer_error"`
+	AnswerReset      *ebpf.Program `ebpf:"answer_reset"`
 	AskNeighbour     *ebpf.Program `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.Program `ebpf:"connect_server"`
 	DrawTwo          *ebpf.Program `ebpf:"draw_two"`
@@ -749,6 +754,7 @@ type directorPrograms struct {
 func (p *directorPrograms) Close() error {
 	return _DirectorClose(
 		p.AnswerError,
+		p.AnswerReset,
 		p.AskNeighbour,
 		p.ConnectServer,
 		p.DrawTwo,

@@ -148,10 +148,12 @@ type Destination struct {
 	Weight      int32  // 0 takes no new connections
 	Upper       uint32 // -x, connections; 0: none
 	Lower       uint32 // -y, connections; 0: none
+	Drain       bool   // its persistent clients leave when their last connection has ended
 	TunnelType  TunnelType
 	TunnelPort  uint16 // GUE
 	TunnelFlags TunnelFlags
 
+	LastWeight   int32 // the last that was not 0; as read
 	ActiveConns  uint32
 	InactConns   uint32
 	PersistConns uint32

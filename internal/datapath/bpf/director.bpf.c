@@ -11,6 +11,7 @@
 #include "parse.h"
 #include "persist.h"
 #include "relay_error.h"
+#include "reset.h"
 #include "schedule.h"
 #include "service.h"
 #include "stateless.h"
@@ -243,6 +244,11 @@ STAGE(answer_error)
 	if (!make_error(ctx, s))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	return finish(answered(s->answer), bpf_redirect(ctx->ingress_ifindex, 0));
+}
+
+STAGE(answer_reset)
+{
+	return reset(ctx, &s->packet);
 }
 
 STAGE(ask_neighbour)

@@ -72,11 +72,27 @@ static __always_inline int from_server(struct xdp_md *ctx, const struct packet *
 	return to_client(ctx, p, c, READ(k->now));
 }
 
+/* end_connection answers TCP with an RST. A UDP client is told nothing: its next datagram is scheduled. */
+static __always_inline int end_connection(struct xdp_md *ctx, const struct packet *p, __u32 index)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	s->packet = *p;
+	if (p->protocol == IPPROTO_TCP)
+		return hand_on(ctx, STAGE_RESET);
+	expire(index);
+	return hand_on(ctx, STAGE_NEW);
+}
+
 static __always_inline int known(struct xdp_md *ctx, const struct packet *p, struct conn *c,
 				 __u32 slot_word, const struct control *k)
 {
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
+	if (READ(c->state) & STATE_FLAG_RESET && p->event != EVENT_RST)
+		return end_connection(ctx, p, SLOT_INDEX(slot_word));
 	if (slot_word & SLOT_REVERSE)
 		return from_server(ctx, p, c, SLOT_INDEX(slot_word), k);
 	if (is_standby(&p->destination, k))

@@ -20,6 +20,7 @@ enum outcome {
 	OUTCOME_ANSWER_UNREACHABLE,
 	OUTCOME_ANSWER_TIME_EXCEEDED,
 	OUTCOME_ANSWER_TOO_BIG,
+	OUTCOME_ANSWER_RESET, /* TCP, of a connection that was to be ended */
 	OUTCOME_ANSWER_ASK_NEIGHBOUR, /* the packet became an ARP request or neighbour solicitation */
 	OUTCOME_DROP_SERVER_GONE,     /* its server was deleted */
 	OUTCOME_DROP_NO_ROUTE,

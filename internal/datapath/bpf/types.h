@@ -185,8 +185,9 @@ struct dest_next {
 	__u32 lower;
 	__u32 tunnel;
 	__u8 forwarding;
-	__u8 zero; /* 1: its counters begin anew */
-	__u16 pad;
+	__u8 zero;  /* 1: its counters begin anew */
+	__u8 flags; /* DEST_*, but the first two */
+	__u8 pad;
 };
 
 /* A real server of one service, or one that was deleted and still has connections: the trash, where
