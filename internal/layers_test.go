@@ -36,6 +36,7 @@ var layers = []layer{
 	{"announce", above},
 	{"config", []string{"lvs", "checker", "vrrp"}},
 	{"pool", above},
+	{"drain", []string{"lvs", "datapath"}},
 	{"realserver", above},
 	{"doctor", above},
 	{"filesync", []string{"lvs"}},

@@ -7,8 +7,10 @@ func commands(env *environment) []*cobra.Command {
 	return []*cobra.Command{
 		newDatapathCommand(env),
 		newDemoCommand(env),
+		newDrainCommand(env),
 		newIpvsadmCommand(env),
 		newLabCommand(env),
 		newRealserverCommand(env),
+		newSlowstartCommand(env),
 	}
 }

@@ -24,7 +24,8 @@ func newDatapathCommand(env *environment) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDatapathLoad(env), newDatapathUpgrade(env), newDatapathUnload(env), newDatapathStatus(env))
+	cmd.AddCommand(newDatapathLoad(env), newDatapathUpgrade(env), newDatapathUnload(env), newDatapathStatus(env),
+		newDatapathVIP(env))
 	return cmd
 }
 

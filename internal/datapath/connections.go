@@ -18,6 +18,8 @@ const (
 	stateLifeMask     = 7
 	stateTimeoutShift = 16
 	stateTimeoutMask  = 1<<24 - 1
+
+	stateGenerationShift = 40
 )
 
 // familyTemplate is FAMILY_TEMPLATE in bpf/types.h.
@@ -27,27 +29,35 @@ func lifeOf(word uint64) directorLife {
 	return directorLife(word >> stateLifeShift & stateLifeMask)
 }
 
-// Connections gives the live connections, in no order that means anything.
+// Connections gives the live connections, and persistence's templates, in no order that means anything.
 func (t *Table) Connections() ([]lvs.Connection, error) {
+	var all []lvs.Connection
+	err := t.eachConnection(func(_ *directorConn, entry directorConn, now uint32) {
+		all = append(all, t.connection(&entry, now))
+	})
+	return all, err
+}
+
+// eachConnection calls f with each live entry: where it is, and a copy that is whole.
+func (t *Table) eachConnection(f func(c *directorConn, entry directorConn, now uint32)) error {
 	conns, err := mapArray[directorConn](t.maps.Conns)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer conns.close() //nolint:errcheck // only read
+	defer conns.close() //nolint:errcheck // nothing to lose
 	pool, err := mapArray[directorPool](t.maps.Pool)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer pool.close() //nolint:errcheck // only read
 	used := min(atomic.LoadUint32(&pool.at(0).Fresh), uint32(len(conns.elements)-1))
 	now := atomic.LoadUint32(&t.control.at(0).Now)
-	var all []lvs.Connection
 	for i := uint32(1); i <= used; i++ {
-		if c, live := readConn(conns.at(i)); live {
-			all = append(all, t.connection(&c, now))
+		if entry, live := readConn(conns.at(i)); live {
+			f(conns.at(i), entry, now)
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // readConn copies an entry while programs use it. A change of its state word meanwhile may be the end
