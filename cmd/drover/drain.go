@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os/signal"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"drover/internal/drain"
-	"drover/internal/lvs"
 )
 
 // newDrainCommand is `drover drain`: a server is taken out at noon.
@@ -125,4 +123,3 @@ func exactArgs(names string, n int) cobra.PositionalArgs {
 		return nil
 	}
 }
-
