@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -17,6 +18,9 @@ const netnsFolder = "/run/netns"
 // createNamespace makes a named network namespace and returns its cookie. It wraps fs.ErrExist if
 // there is one of that name.
 func createNamespace(name string) (cookie uint64, err error) {
+	if err := shareNamespaces(); err != nil {
+		return 0, err
+	}
 	err = onOwnThread(func() error {
 		ns, err := netns.NewNamed(name) // moves this thread into it
 		if err != nil {
@@ -27,6 +31,27 @@ func createNamespace(name string) (cookie uint64, err error) {
 		return err
 	})
 	return cookie, err
+}
+
+// shareNamespaces makes the folder of names a mount point of its own, as `ip netns add` does before its first
+// name. If that did it later, it would put the new mount over the names that are there, and these could not
+// be deleted any more. As there, it stays.
+func shareNamespaces() error {
+	if err := os.MkdirAll(netnsFolder, 0o755); err != nil {
+		return fmt.Errorf("make the folder of namespaces: %w", err)
+	}
+	share := func() error { return unix.Mount("", netnsFolder, "none", unix.MS_SHARED|unix.MS_REC, "") }
+	err := share()
+	if errors.Is(err, unix.EINVAL) { // it is no mount point yet
+		err = unix.Mount(netnsFolder, netnsFolder, "none", unix.MS_BIND|unix.MS_REC, "")
+		if err == nil {
+			err = share()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("share %s: %w", netnsFolder, err)
+	}
+	return nil
 }
 
 // ifOurs runs fn inside a namespace that the lab made. It does nothing if that one was deleted by

@@ -139,7 +139,9 @@ static __always_inline int reset(struct xdp_md *ctx, const struct packet *p)
 	__u32 slot;
 
 	c = find(p, &slot);
-	if (c)
+	if (c && (READ(c->state) & STATE_MASK) == TCP_SYN_RECV)
+		expire(SLOT_INDEX(slot)); /* as ip_vs has it, a client's RST would leave it half-open */
+	else if (c)
 		move_state(SLOT_INDEX(slot), IPPROTO_TCP, EVENT_RST, !!(slot & SLOT_REVERSE));
 	if (!make_reset(ctx, p))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
