@@ -10,6 +10,7 @@ func commands(env *environment) []*cobra.Command {
 		newDrainCommand(env),
 		newIpvsadmCommand(env),
 		newLabCommand(env),
+		newMarkCommand(env),
 		newRealserverCommand(env),
 		newSlowstartCommand(env),
 	}

@@ -12,12 +12,22 @@ import (
 // command that adds something loads the data path, and says so on stderr; one that only reads, or
 // changes what is not there, finds an empty table and attaches nothing.
 func openTable(env *environment, mode ipvsadm.Mode) (ipvsadm.Table, error) {
-	table, err := datapath.Open(mode != ipvsadm.Read)
-	switch {
-	case !errors.Is(err, datapath.ErrNotLoaded):
+	if mode == ipvsadm.Add {
+		table, err := openOrLoad(env)
 		return orNil(table, err)
-	case mode != ipvsadm.Add:
+	}
+	table, err := datapath.Open(mode != ipvsadm.Read)
+	if errors.Is(err, datapath.ErrNotLoaded) {
 		return datapath.EmptyTable{}, nil
+	}
+	return orNil(table, err)
+}
+
+// openOrLoad opens the data path for a change. If there is none it is loaded, which is said once on stderr.
+func openOrLoad(env *environment) (*datapath.Table, error) {
+	table, err := datapath.Open(true)
+	if !errors.Is(err, datapath.ErrNotLoaded) {
+		return table, err
 	}
 	loaded, err := datapath.Load(datapath.Options{})
 	if err != nil {
@@ -29,8 +39,7 @@ func openTable(env *environment, mode ipvsadm.Mode) (ipvsadm.Table, error) {
 	if !loaded.Already {
 		fmt.Fprintf(env.stderr, "drover: data path loaded on %s\n", interfaceNames(loaded.Interfaces))
 	}
-	table, err = datapath.Open(true)
-	return orNil(table, err)
+	return datapath.Open(true)
 }
 
 // orNil keeps a nil *datapath.Table from becoming a non-nil interface.

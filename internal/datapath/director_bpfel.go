@@ -72,7 +72,8 @@ type directorControl struct {
 	NextChunk uint32
 	Epoch     uint32
 	Tune      [48]uint32
-	Pad       [16]uint32
+	Marks     uint32
+	Pad       [15]uint32
 }
 
 type directorController struct {
@@ -185,6 +186,38 @@ type directorLocalityKey struct {
 	_           structs.HostLayout
 	Cursor      uint64
 	Destination directorAddr
+}
+
+type directorMarkRule struct {
+	_               structs.HostLayout
+	Source          directorAddr
+	SourceMask      directorAddr
+	Destination     directorAddr
+	DestinationMask directorAddr
+	Sports          [2]uint16
+	Dports          [2]uint16
+	Ifindex         uint32
+	Protocol        uint8
+	Family          uint8
+	Pad             uint16
+	Value           uint32
+	Mask            uint32
+	Hits            uint64
+	Interface       [16]uint8
+	Pad2            uint64
+}
+
+type directorMarked struct {
+	_           structs.HostLayout
+	Source      directorAddr
+	Destination directorAddr
+	Sport       uint16
+	Dport       uint16
+	Protocol    uint8
+	Family      uint8
+	Pad         uint16
+	Ifindex     uint32
+	_           [4]byte
 }
 
 type directorNeighbour struct {
@@ -460,6 +493,7 @@ const (
 	directorMapFragments         = "fragments"
 	directorMapIngressMacs       = "ingress_macs"
 	directorMapLocalities        = "localities"
+	directorMapMarkRules         = "mark_rules"
 	directorMapNeighbours        = "neighbours"
 	directorMapOrigins           = "origins"
 	directorMapOutcomes          = "outcomes"
@@ -483,6 +517,7 @@ const (
 	directorProgForwardStateless = "forward_stateless"
 	directorProgFragment         = "fragment"
 	directorProgIcmp             = "icmp"
+	directorProgMarkOne          = "mark_one"
 	directorProgNewConn          = "new_conn"
 	directorProgPersistClient    = "persist_client"
 	directorProgPersistTemplate  = "persist_template"
@@ -555,6 +590,7 @@ type directorProgramSpecs struct {
 	ForwardStateless *ebpf.ProgramSpec `ebpf:"forward_stateless"`
 	Fragment         *ebpf.ProgramSpec `ebpf:"fragment"`
 	Icmp             *ebpf.ProgramSpec `ebpf:"icmp"`
+	MarkOne          *ebpf.ProgramSpec `ebpf:"mark_one"`
 	NewConn          *ebpf.ProgramSpec `ebpf:"new_conn"`
 	PersistClient    *ebpf.ProgramSpec `ebpf:"persist_client"`
 	PersistTemplate  *ebpf.ProgramSpec `ebpf:"persist_template"`
@@ -590,6 +626,7 @@ type directorMapSpecs struct {
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
 	Localities     *ebpf.MapSpec `ebpf:"localities"`
+	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
 	Origins        *ebpf.MapSpec `ebpf:"origins"`
 	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
@@ -658,6 +695,7 @@ type directorMaps struct {
 	Fragments      *ebpf.Map `ebpf:"fragments"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
 	Localities     *ebpf.Map `ebpf:"localities"`
+	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
 	Origins        *ebpf.Map `ebpf:"origins"`
 	Outcomes       *ebpf.Map `ebpf:"outcomes"`
@@ -694,6 +732,7 @@ func (m *directorMaps) Close() error {
 		m.Fragments,
 		m.IngressMacs,
 		m.Localities,
+		m.MarkRules,
 		m.Neighbours,
 		m.Origins,
 		m.Outcomes,
@@ -738,6 +777,7 @@ type directorPrograms struct {
 	ForwardStateless *ebpf.Program `ebpf:"forward_stateless"`
 	Fragment         *ebpf.Program `ebpf:"fragment"`
 	Icmp             *ebpf.Program `ebpf:"icmp"`
+	MarkOne          *ebpf.Program `ebpf:"mark_one"`
 	NewConn          *ebpf.Program `ebpf:"new_conn"`
 	PersistClient    *ebpf.Program `ebpf:"persist_client"`
 	PersistTemplate  *ebpf.Program `ebpf:"persist_template"`
@@ -762,6 +802,7 @@ func (p *directorPrograms) Close() error {
 		p.ForwardStateless,
 		p.Fragment,
 		p.Icmp,
+		p.MarkOne,
 		p.NewConn,
 		p.PersistClient,
 		p.PersistTemplate,

@@ -273,6 +273,19 @@ STAGE(icmp)
 	return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
 }
 
+/* is_ours tells of a later fragment whose first was not seen whether it is for a service. */
+static __always_inline bool is_ours(struct xdp_md *ctx, struct scratch *s, const struct control *k)
+{
+	__u32 mark;
+
+	if (is_virtual(&s->packet.destination))
+		return true;
+	if (!k || !(READ(k->uses) & USES_MARKS))
+		return false;
+	mark = mark_of_fragment(ctx, &s->packet);
+	return mark && service_of_mark(s, mark, k);
+}
+
 STAGE(fragment)
 {
 	struct packet *p = &s->packet;
@@ -294,7 +307,7 @@ STAGE(fragment)
 	}
 	key = fragment_key(p, id);
 	f = bpf_map_lookup_elem(&fragments, &key);
-	if (!f && !is_virtual(&p->destination))
+	if (!f && !is_ours(ctx, s, k))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
 	if (k && is_standby(&p->destination, k))
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
@@ -356,4 +369,32 @@ SEC("syscall")
 int draw_two(struct draw *d)
 {
 	return less_loaded(d->block, d->random[0], d->random[1]);
+}
+
+/* For tests, and to say what a packet would be marked with. */
+struct marked {
+	union addr source;
+	union addr destination;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol;
+	__u8 family;
+	__u16 pad;
+	__u32 ifindex;
+};
+
+SEC("syscall")
+int mark_one(struct marked *m)
+{
+	struct marking marking = { .ifindex = m->ifindex };
+	struct packet p = {};
+
+	p.source = m->source;
+	p.destination = m->destination;
+	p.sport = m->sport;
+	p.dport = m->dport;
+	p.protocol = m->protocol;
+	p.family = m->family;
+	mark_packet(&p, &marking);
+	return marking.mark;
 }

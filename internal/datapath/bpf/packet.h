@@ -23,6 +23,16 @@ typedef __u16 __attribute__((may_alias)) pair16;
 /* All ways to x meet here: what follows is compiled, and verified, once and not for each of them. */
 #define MERGE(x) asm volatile("" : "+r"(x))
 
+/* All ones if x < 0, else 0: without a branch, which the compiler would else make of it. */
+#define IF_NEGATIVE(x)                          \
+	({                                      \
+		__s64 sign = (x);               \
+		asm volatile("" : "+r"(sign)); \
+		sign >>= 63;                    \
+		asm volatile("" : "+r"(sign)); \
+		sign;                           \
+	})
+
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET 0x1fff
 

@@ -28,16 +28,6 @@ static __always_inline int schedule(struct xdp_md *ctx, const struct service *se
 	}
 }
 
-/* All ones if x < 0, else 0: without a branch, which the compiler would else make of it. */
-#define IF_NEGATIVE(x)                          \
-	({                                      \
-		__s64 sign = (x);               \
-		asm volatile("" : "+r"(sign)); \
-		sign >>= 63;                    \
-		asm volatile("" : "+r"(sign)); \
-		sign;                           \
-	})
-
 static __always_inline struct block_head *block_head(const struct service *s)
 {
 	__u32 key = s->block;

@@ -46,6 +46,13 @@ static __always_inline bool may_be_ftp_data(const struct packet *p)
 	return p->protocol == IPPROTO_TCP && (port == FTP_DATA_PORT || port >= FIRST_FREE_PORT);
 }
 
+/* service_of_mark looks up a mark's service. */
+static __always_inline struct service *service_of_mark(struct scratch *s, __u32 mark, const struct control *k)
+{
+	mark_key(&s->key, mark, s->packet.family);
+	return service_at(&s->key, k);
+}
+
 /* find_service gives the service that a packet is for, and its key in s. A function of its own, as most
  * of it is for few. */
 static __noinline struct service *find_service(struct scratch *s, __u32 mark, __u32 uses)
@@ -57,12 +64,9 @@ static __noinline struct service *find_service(struct scratch *s, __u32 mark, __
 
 	if (!k)
 		return NULL;
-	if (mark) {
-		mark_key(key, mark, p->family);
-		service = service_at(key, k);
-		if (service)
-			return service;
-	}
+	service = mark ? service_of_mark(s, mark, k) : NULL;
+	if (service)
+		return service;
 	key->addr = p->destination;
 	key->port = p->dport;
 	key->protocol = p->protocol;

@@ -375,6 +375,27 @@ struct pool {
 	__u64 live;  /* entries that are not FREE */
 };
 
+/* A rule that marks packets: mark = (mark & ~mask) ^ value. Addresses are masked already. */
+#define MAX_MARK_RULES 256
+#define INTERFACE_NAME 16 /* IFNAMSIZ of linux/if.h */
+struct mark_rule {
+	union addr source;
+	union addr source_mask;
+	union addr destination;
+	union addr destination_mask;
+	__u16 sports[2]; /* first and last, host byte order */
+	__u16 dports[2];
+	__u32 ifindex;  /* 0: any */
+	__u8 protocol;  /* 0: any */
+	__u8 family;    /* 0: any */
+	__u16 pad;
+	__u32 value;
+	__u32 mask;
+	__u64 hits;     /* programs */
+	__u8 interface[INTERFACE_NAME]; /* for listings */
+	__u64 pad2;
+};
+
 /* What is in use anywhere, so that who does not use it does not pay for it. */
 #define USES_MARKS 0x1    /* mark_rules has rules */
 #define USES_ACCESS 0x2   /* there are access rules */
@@ -421,7 +442,8 @@ struct control {
 	__u32 next_chunk;      /* Go: where the search for free chunks goes on, command after command */
 	__u32 epoch;           /* Go: of the services in force; one store of it is a whole transaction */
 	__u32 tune[TUNE_ROWS]; /* Go: by enum tune */
-	__u32 pad[16];
+	__u32 marks;           /* Go: the list in force: its half << 31 | number of rules */
+	__u32 pad[15];
 };
 
 /* Of the sweep; the timer alone. */
