@@ -204,6 +204,7 @@ func (t *Table) settle(tx *transaction, changed []*stagedService, old uint32) er
 		}
 	}
 	t.settleUses()
+	t.settleLocal()
 	return nil
 }
 

@@ -33,6 +33,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_PASS_NOT_OURS, Counter{Name: "not_ours", Verdict: verdictPass, Help: "no service and no connection"}},
 	{directorOutcomeOUTCOME_PASS_NO_CONN, Counter{Name: "no_connection", Verdict: verdictPass, Help: "TCP to a service without SYN and without a connection: the host resets it"}},
 	{directorOutcomeOUTCOME_PASS_OTHERHOST, Counter{Name: "other_host", Verdict: verdictPass, Help: "for a service, but the frame is for another machine's MAC"}},
+	{directorOutcomeOUTCOME_PASS_LOCAL_SERVER, Counter{Name: "local_server", Verdict: verdictPass, Help: "to a server on this host"}},
 	{directorOutcomeOUTCOME_PASS_STANDBY, Counter{Name: "standby", Verdict: verdictPass, Help: "for a VIP that another director has: what this one gets is for its own server"}},
 	{directorOutcomeOUTCOME_FORWARD_ROUTE, Counter{Name: "route", Verdict: verdictForward, Help: "to a server by direct routing"}},
 	{directorOutcomeOUTCOME_FORWARD_MASQ_IN, Counter{Name: "masq_in", Verdict: verdictForward, Help: "to a server by NAT"}},
@@ -41,6 +42,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_FORWARD_FRAGMENT, Counter{Name: "fragment", Verdict: verdictForward, Help: "a later fragment that followed its first"}},
 	{directorOutcomeOUTCOME_FORWARD_STATELESS, Counter{Name: "stateless", Verdict: verdictForward, Help: "by direct routing or a tunnel without an entry: the table is full"}},
 	{directorOutcomeOUTCOME_FORWARD_TUNNEL, Counter{Name: "tunnel", Verdict: verdictForward, Help: "to a server in a tunnel"}},
+	{directorOutcomeOUTCOME_FORWARD_LOCAL_CLIENT, Counter{Name: "local_client", Verdict: verdictForward, Help: "a server's reply to a client on this host by NAT"}},
 	{directorOutcomeOUTCOME_ANSWER_UNREACHABLE, Counter{Name: "unreachable", Verdict: verdictAnswer, Help: "port unreachable: no server takes connections"}},
 	{directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED, Counter{Name: "time_exceeded", Verdict: verdictAnswer, Help: "TTL or hop limit used up"}},
 	{directorOutcomeOUTCOME_ANSWER_TOO_BIG, Counter{Name: "too_big", Verdict: verdictAnswer, Help: "larger than the MTU towards the server"}},
@@ -57,6 +59,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_DROP_NO_SOURCE, Counter{Name: "no_source", Verdict: verdictDrop, Help: "for a tunnel, and the director has no address on the way to the server"}},
 	{directorOutcomeOUTCOME_DROP_TUNNEL_MTU, Counter{Name: "tunnel_mtu", Verdict: verdictDrop, Help: "too large for its tunnel, and its sender cannot be told"}},
 	{directorOutcomeOUTCOME_DROP_TUNNEL_ERROR, Counter{Name: "tunnel_error", Verdict: verdictDrop, Help: "an ICMP error about a tunnel, of no connection that it quotes; its MTU was noted"}},
+	{directorOutcomeOUTCOME_DROP_LOOPBACK, Counter{Name: "loopback", Verdict: verdictDrop, Help: "from outside, by NAT to a server on a loopback address: as with ip_vs, use -g"}},
 	{directorOutcomeOUTCOME_DROP_INTERNAL, Counter{Name: "internal", Verdict: verdictDrop, Help: "a defect of Drover's: please report it"}},
 }
 

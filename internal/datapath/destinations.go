@@ -14,6 +14,7 @@ const (
 	destLocal     = 0x4
 	destTimeouts  = 0x8
 	destDrain     = 0x10
+	destLoopback  = 0x20
 
 	destAlways = destUsed | destAvailable // whatever the server is like
 )
@@ -47,7 +48,6 @@ func (t *Table) destination(slot, block uint32, counted directorStats) lvs.Desti
 		Forwarding:  lvs.Forwarding(d.Forwarding),
 		Weight:      int32(d.Weight),
 		Drain:       d.Flags&destDrain != 0,
-		LastWeight:  int32(d.LastWeight),
 		TunnelType:  kind,
 		TunnelPort:  port,
 		TunnelFlags: flags,

@@ -73,7 +73,9 @@ type directorControl struct {
 	Epoch     uint32
 	Tune      [48]uint32
 	Marks     uint32
-	Pad       [15]uint32
+	Inner     uint32
+	Outer     uint32
+	Pad       [13]uint32
 }
 
 type directorController struct {
@@ -267,32 +269,35 @@ const (
 	directorOutcomeOUTCOME_PASS_NOT_OURS        directorOutcome = 3
 	directorOutcomeOUTCOME_PASS_NO_CONN         directorOutcome = 4
 	directorOutcomeOUTCOME_PASS_OTHERHOST       directorOutcome = 5
-	directorOutcomeOUTCOME_PASS_STANDBY         directorOutcome = 6
-	directorOutcomeOUTCOME_FORWARD_ROUTE        directorOutcome = 7
-	directorOutcomeOUTCOME_FORWARD_MASQ_IN      directorOutcome = 8
-	directorOutcomeOUTCOME_FORWARD_MASQ_OUT     directorOutcome = 9
-	directorOutcomeOUTCOME_FORWARD_ICMP         directorOutcome = 10
-	directorOutcomeOUTCOME_FORWARD_FRAGMENT     directorOutcome = 11
-	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 12
-	directorOutcomeOUTCOME_FORWARD_TUNNEL       directorOutcome = 13
-	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 14
-	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 15
-	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 16
-	directorOutcomeOUTCOME_ANSWER_RESET         directorOutcome = 17
-	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 18
-	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 19
-	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 20
-	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 21
-	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 22
-	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 23
-	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 24
-	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 25
-	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 26
-	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 27
-	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 28
-	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 29
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 30
-	directorOutcomeOUTCOMES                     directorOutcome = 31
+	directorOutcomeOUTCOME_PASS_LOCAL_SERVER    directorOutcome = 6
+	directorOutcomeOUTCOME_PASS_STANDBY         directorOutcome = 7
+	directorOutcomeOUTCOME_FORWARD_ROUTE        directorOutcome = 8
+	directorOutcomeOUTCOME_FORWARD_MASQ_IN      directorOutcome = 9
+	directorOutcomeOUTCOME_FORWARD_MASQ_OUT     directorOutcome = 10
+	directorOutcomeOUTCOME_FORWARD_ICMP         directorOutcome = 11
+	directorOutcomeOUTCOME_FORWARD_FRAGMENT     directorOutcome = 12
+	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 13
+	directorOutcomeOUTCOME_FORWARD_TUNNEL       directorOutcome = 14
+	directorOutcomeOUTCOME_FORWARD_LOCAL_CLIENT directorOutcome = 15
+	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 16
+	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 17
+	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 18
+	directorOutcomeOUTCOME_ANSWER_RESET         directorOutcome = 19
+	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 20
+	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 21
+	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 22
+	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 23
+	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 24
+	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 25
+	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 26
+	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 27
+	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 28
+	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 29
+	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 30
+	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 31
+	directorOutcomeOUTCOME_DROP_LOOPBACK        directorOutcome = 32
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 33
+	directorOutcomeOUTCOMES                     directorOutcome = 34
 )
 
 type directorPath struct {

@@ -49,6 +49,15 @@ func (t *Table) eachGoingOn(k lvs.ServiceKey, server netip.AddrPort, take func(c
 	return all, err
 }
 
+// LastWeight gives the last weight of a server that was not 0, since it was added; 0: it had none.
+func (t *Table) LastWeight(k lvs.ServiceKey, server netip.AddrPort) (int32, error) {
+	slot, err := t.slotOf(k, server)
+	if err != nil {
+		return 0, err
+	}
+	return int32(t.dests.at(slot).LastWeight), nil
+}
+
 // slotOf finds a service's server.
 func (t *Table) slotOf(k lvs.ServiceKey, server netip.AddrPort) (uint32, error) {
 	_, s, err := t.find(k)

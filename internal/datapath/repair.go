@@ -35,6 +35,7 @@ func (t *Table) takeStock() error {
 		return err
 	}
 	t.refreshSources()
+	t.refreshLocal()
 	t.settleUses()
 	chunks.next = t.control.at(0).NextChunk
 	t.chunks, t.slots, t.ids = chunks, slots, ids

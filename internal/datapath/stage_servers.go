@@ -29,13 +29,11 @@ func (tx *transaction) addServer(k lvs.ServiceKey, d lvs.Destination) error {
 	if err := checkAddress(d.Addr.Addr()); err != nil {
 		return err
 	}
-	if tx.table.hosts.isLocal(d.Addr.Addr()) {
-		return &lvs.UnsupportedError{What: "a real server on the director's own address"}
-	}
 	if len(list) >= maxServers {
 		return lvs.ErrMemory
 	}
 	row.Source = tx.table.sourceFor(&row)
+	row.Flags |= tx.table.localFlags(&row)
 	server, err := tx.place(row)
 	if err != nil {
 		return err

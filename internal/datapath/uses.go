@@ -9,6 +9,7 @@ const (
 	usesStandby = 0x4
 	usesFTP     = 0x8
 	usesAnyPort = 0x10
+	usesLocal   = 0x20
 )
 
 const ftpPort = 21

@@ -54,7 +54,9 @@ func (s *Start) begin(is *int32) error {
 			return err
 		}
 		if s.Weight == 0 {
-			s.Weight = d.LastWeight
+			if s.Weight, err = t.LastWeight(s.Service, s.Server); err != nil {
+				return err
+			}
 		}
 		if s.Weight <= 0 {
 			return fmt.Errorf("%s: server %s: it never had a weight: say which", s.Service, s.Server)

@@ -153,7 +153,6 @@ type Destination struct {
 	TunnelPort  uint16 // GUE
 	TunnelFlags TunnelFlags
 
-	LastWeight   int32 // the last that was not 0; as read
 	ActiveConns  uint32
 	InactConns   uint32
 	PersistConns uint32

@@ -13,7 +13,7 @@ static __always_inline __u64 client_hop(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 
-	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
+	if (data + ETH_HLEN > (void *)(long)ctx->data_end || from_here(ctx))
 		return 0;
 	return mac_word(data + ETH_ALEN) | (__u64)device_row(ctx->ingress_ifindex) << 48 | HOP_GUESS;
 }
@@ -240,9 +240,7 @@ static __always_inline int send_once(struct xdp_md *ctx, struct scratch *s, stru
 
 	count_new(s->slot);
 	count_in(s->slot, p->length);
-	if (d->forwarding == FORWARD_TUNNEL)
-		return into_tunnel(ctx, p, s->slot, OUTCOME_FORWARD_TUNNEL);
-	return to_server(ctx, p, d, port, d->forwarding, now);
+	return deliver(ctx, p, d, s->slot, port, d->forwarding, now);
 }
 
 /* publish_reverse gives a NAT connection its second slot, by which replies are found. */
@@ -310,7 +308,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (!c)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	flags = own(s, index);
-	WRITE(s->state, fill(c, p, d, slot, flags | names_port(s, d), k));
+	WRITE(s->state, fill(c, p, d, slot, flags | names_port(s, d) | (from_here(ctx) ? STATE_FLAG_LOCAL : 0), k));
 	state = READ(s->state); /* not known to the verifier, which would follow each value */
 	if (d->forwarding == FORWARD_MASQ)
 		c->hop = client_hop(ctx);
@@ -337,7 +335,5 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 		remember(p, s->fragment);
 	count_new(slot);
 	count_in(slot, p->length);
-	if (forwarding == FORWARD_TUNNEL)
-		return into_tunnel(ctx, p, slot, OUTCOME_FORWARD_TUNNEL);
-	return to_server(ctx, p, d, server_port(c, d, state), forwarding, now);
+	return deliver(ctx, p, d, slot, server_port(c, d, state), forwarding, now);
 }

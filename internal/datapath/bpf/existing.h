@@ -4,6 +4,7 @@
 
 #include "count.h"
 #include "forward.h"
+#include "local.h"
 
 /* is_new_mac tells whether the frame's MAC is that of its interface all the same, changed since it was
  * written down: the kernel gives it with the way back to the sender. */
@@ -41,7 +42,6 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct packet *
 {
 	__u32 slot = c->dest;
 	struct dest *d = dest_at(slot);
-	__u32 forwarding;
 	__u64 state;
 
 	if (!d)
@@ -51,10 +51,7 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct packet *
 	count_in(slot, p->length);
 	observe(c, index, observation(p, false), k);
 	state = READ(c->state);
-	forwarding = STATE_FORWARD(state);
-	if (forwarding == FORWARD_TUNNEL)
-		return into_tunnel(ctx, p, slot, OUTCOME_FORWARD_TUNNEL);
-	return to_server(ctx, p, d, server_port(c, d, state), forwarding, READ(k->now));
+	return deliver(ctx, p, d, slot, server_port(c, d, state), STATE_FORWARD(state), READ(k->now));
 }
 
 static __always_inline int from_server(struct xdp_md *ctx, const struct packet *p, struct conn *c,

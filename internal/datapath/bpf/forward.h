@@ -200,6 +200,29 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 	return send(ctx, p, hop, OUTCOME_FORWARD_MASQ_IN);
 }
 
+/* from_here tells whether the packet was made on this host: see local.h. */
+static __always_inline bool from_here(const struct xdp_md *ctx)
+{
+	struct control *k = control();
+
+	return k && READ(k->inner) && READ(k->inner) == ctx->ingress_ifindex;
+}
+
+/* to_local_client gives a reply to a client on this host, by way of the pair. */
+static __always_inline int to_local_client(struct xdp_md *ctx, const struct packet *p, struct conn *c)
+{
+	void *data = (void *)(long)ctx->data;
+	struct control *k = control();
+
+	if (!k || !READ(k->inner) || !translate(ctx, p, true, &c->vaddr, c->vport))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	data = (void *)(long)ctx->data;
+	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	put_macs(data, 0, 0); /* lo's */
+	return finish(OUTCOME_FORWARD_LOCAL_CLIENT, bpf_redirect(READ(k->inner), 0));
+}
+
 /* to_client sends a real server's reply on, from the VIP. */
 static __always_inline int to_client(struct xdp_md *ctx, const struct packet *p, struct conn *c,
 				     __u32 now)
@@ -208,6 +231,8 @@ static __always_inline int to_client(struct xdp_md *ctx, const struct packet *p,
 	__u64 hop;
 	__u32 mtu;
 
+	if (READ(c->state) & STATE_FLAG_LOCAL)
+		return to_local_client(ctx, p, c);
 	if (p->hops <= 1)
 		return answer(ctx, p, &c->vaddr, ANSWER_TIME_EXCEEDED, 0);
 	r = resolve_client(ctx, c, now, &hop);

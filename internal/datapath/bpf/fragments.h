@@ -92,6 +92,16 @@ static __always_inline void remember(const struct packet *p, __u32 id)
 	bpf_map_update_elem(&fragments, &key, &f, BPF_ANY);
 }
 
+static __always_inline int later_to_host(struct xdp_md *ctx, const struct packet *p,
+					 const struct conn *c, const struct dest *d)
+{
+	__u64 gain;
+
+	if (STATE_FORWARD(READ(c->state)) == FORWARD_MASQ && !replace_addr(ctx, p, false, &d->addr, &gain))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return finish(OUTCOME_PASS_LOCAL_SERVER, XDP_PASS);
+}
+
 /* In a later fragment the addresses alone are translated: ports and checksum were in the first. */
 static __always_inline int later_to_server(struct xdp_md *ctx, struct packet *p,
 					   const struct conn *c, __u32 now)
@@ -107,6 +117,8 @@ static __always_inline int later_to_server(struct xdp_md *ctx, struct packet *p,
 	if (!(d->flags & DEST_AVAILABLE))
 		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
 	count_in(c->dest, p->length);
+	if (d->flags & DEST_LOCAL)
+		return later_to_host(ctx, p, c, d);
 	if (STATE_FORWARD(READ(c->state)) == FORWARD_TUNNEL) {
 		p->hash = hash_forward(c); /* its first took this way */
 		return into_tunnel(ctx, p, c->dest, OUTCOME_FORWARD_FRAGMENT);

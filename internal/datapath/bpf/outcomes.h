@@ -9,6 +9,7 @@ enum outcome {
 	OUTCOME_PASS_NOT_OURS,  /* no service and no connection */
 	OUTCOME_PASS_NO_CONN,   /* TCP to a service, without SYN and without a connection */
 	OUTCOME_PASS_OTHERHOST, /* ours by its addresses, but the frame is for another machine's MAC */
+	OUTCOME_PASS_LOCAL_SERVER, /* to a server on this host */
 	OUTCOME_PASS_STANDBY,   /* for a VIP that another director has */
 	OUTCOME_FORWARD_ROUTE,
 	OUTCOME_FORWARD_MASQ_IN,
@@ -17,6 +18,7 @@ enum outcome {
 	OUTCOME_FORWARD_FRAGMENT,
 	OUTCOME_FORWARD_STATELESS, /* the table is full: by hash, without an entry */
 	OUTCOME_FORWARD_TUNNEL,
+	OUTCOME_FORWARD_LOCAL_CLIENT, /* a server's reply to a client on this host, by NAT */
 	OUTCOME_ANSWER_UNREACHABLE,
 	OUTCOME_ANSWER_TIME_EXCEEDED,
 	OUTCOME_ANSWER_TOO_BIG,
@@ -33,6 +35,7 @@ enum outcome {
 	OUTCOME_DROP_NO_SOURCE,    /* tunnel: the director has no address towards the server */
 	OUTCOME_DROP_TUNNEL_MTU,   /* tunnel: it does not fit, and its sender cannot be told */
 	OUTCOME_DROP_TUNNEL_ERROR, /* about a tunnel's packet, but quotes too little to find its connection */
+	OUTCOME_DROP_LOOPBACK, /* NAT: its server is on a loopback address, and it came from outside */
 	OUTCOME_DROP_INTERNAL,  /* a map or stage is missing: a defect of ours */
 	OUTCOMES,
 };

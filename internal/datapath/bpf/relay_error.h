@@ -122,6 +122,17 @@ static __always_inline int relay(struct xdp_md *ctx, const struct packet *p, con
 	return send(ctx, p, hop, OUTCOME_FORWARD_ICMP);
 }
 
+static __always_inline int relay_to_host(struct xdp_md *ctx, const struct packet *p,
+					 const struct conn *c, const struct dest *d)
+{
+	struct relay r = { .to = &d->addr, .port = server_port(c, d, READ(c->state)), .from_server = false };
+
+	if (STATE_FORWARD(READ(c->state)) == FORWARD_MASQ &&
+	    !(p->family == FAMILY_V4 ? rewrite4(ctx, &r) : rewrite6(ctx, &r)))
+		return finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
+	return finish(OUTCOME_PASS_LOCAL_SERVER, XDP_PASS);
+}
+
 static __always_inline int relay_to_server(struct xdp_md *ctx, const struct packet *p,
 					   const struct conn *c, __u32 now)
 {
@@ -135,6 +146,8 @@ static __always_inline int relay_to_server(struct xdp_md *ctx, const struct pack
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (d->flags & DEST_AVAILABLE)
 		count_in(c->dest, p->length);
+	if (d->flags & DEST_LOCAL)
+		return relay_to_host(ctx, p, c, d);
 	if (STATE_FORWARD(READ(c->state)) == FORWARD_TUNNEL)
 		return into_tunnel(ctx, p, c->dest, OUTCOME_FORWARD_ICMP);
 	found = resolve_dest(ctx, d, now, &hop, &mtu);

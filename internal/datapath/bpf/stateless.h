@@ -76,6 +76,8 @@ static __always_inline int stateless(struct xdp_md *ctx, struct scratch *s)
 	if (!slot || !d || !serves(d, &s->key) || d->forwarding == FORWARD_MASQ)
 		return finish(OUTCOME_DROP_TABLE_FULL, XDP_DROP);
 	count_in(slot, p->length);
+	if (d->flags & DEST_LOCAL)
+		return finish(OUTCOME_PASS_LOCAL_SERVER, XDP_PASS);
 	if (d->forwarding == FORWARD_TUNNEL)
 		return into_tunnel(ctx, p, slot, OUTCOME_FORWARD_STATELESS);
 	return to_server(ctx, p, d, d->port, FORWARD_STATELESS, now_ms());

@@ -141,6 +141,7 @@ struct minima {
 #define DEST_AVAILABLE 0x2 /* a server of a service; not set in the trash */
 #define DEST_LOCAL 0x4     /* its address is one of this host's own */
 #define DEST_TIMEOUTS 0x8  /* its service has timeouts of its own */
+#define DEST_LOOPBACK 0x20 /* with DEST_LOCAL: the address is one of the loopback's */
 #define DEST_DRAIN 0x10    /* a client whose last connection has ended is not kept by persistence */
 
 /* Values of IP_VS_CONN_F_FWD_MASK in linux/ip_vs.h. */
@@ -402,6 +403,7 @@ struct mark_rule {
 #define USES_STANDBY 0x4  /* standby has VIPs */
 #define USES_FTP 0x8      /* there is a service on port 21 */
 #define USES_ANY_PORT 0x10 /* there is a service on port 0 */
+#define USES_LOCAL 0x20   /* there is a server on this host, by NAT */
 
 #define WATCH_TRACE 0x1
 #define WATCH_CAPTURE 0x2
@@ -443,7 +445,9 @@ struct control {
 	__u32 epoch;           /* Go: of the services in force; one store of it is a whole transaction */
 	__u32 tune[TUNE_ROWS]; /* Go: by enum tune */
 	__u32 marks;           /* Go: the list in force: its half << 31 | number of rules */
-	__u32 pad[15];
+	__u32 inner;           /* Go: index of the veth device that has drover_xdp for packets from here; 0: none */
+	__u32 outer;           /* Go: index of its peer */
+	__u32 pad[13];
 };
 
 /* Of the sweep; the timer alone. */
