@@ -515,6 +515,7 @@ const (
 	directorMapVirtuals          = "virtuals"
 	directorProgAnswerError      = "answer_error"
 	directorProgAnswerReset      = "answer_reset"
+	directorProgArriveByPair     = "arrive_by_pair"
 	directorProgAskNeighbour     = "ask_neighbour"
 	directorProgConnectServer    = "connect_server"
 	directorProgDrawTwo          = "draw_two"
@@ -522,6 +523,8 @@ const (
 	directorProgForwardStateless = "forward_stateless"
 	directorProgFragment         = "fragment"
 	directorProgIcmp             = "icmp"
+	directorProgLeaveByInterface = "leave_by_interface"
+	directorProgLeaveByLo        = "leave_by_lo"
 	directorProgMarkOne          = "mark_one"
 	directorProgNewConn          = "new_conn"
 	directorProgPersistClient    = "persist_client"
@@ -588,6 +591,7 @@ type directorSpecs struct {
 type directorProgramSpecs struct {
 	AnswerError      *ebpf.ProgramSpec `ebpf:"answer_error"`
 	AnswerReset      *ebpf.ProgramSpec `ebpf:"answer_reset"`
+	ArriveByPair     *ebpf.ProgramSpec `ebpf:"arrive_by_pair"`
 	AskNeighbour     *ebpf.ProgramSpec `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.ProgramSpec `ebpf:"connect_server"`
 	DrawTwo          *ebpf.ProgramSpec `ebpf:"draw_two"`
@@ -595,6 +599,8 @@ type directorProgramSpecs struct {
 	ForwardStateless *ebpf.ProgramSpec `ebpf:"forward_stateless"`
 	Fragment         *ebpf.ProgramSpec `ebpf:"fragment"`
 	Icmp             *ebpf.ProgramSpec `ebpf:"icmp"`
+	LeaveByInterface *ebpf.ProgramSpec `ebpf:"leave_by_interface"`
+	LeaveByLo        *ebpf.ProgramSpec `ebpf:"leave_by_lo"`
 	MarkOne          *ebpf.ProgramSpec `ebpf:"mark_one"`
 	NewConn          *ebpf.ProgramSpec `ebpf:"new_conn"`
 	PersistClient    *ebpf.ProgramSpec `ebpf:"persist_client"`
@@ -775,6 +781,7 @@ type directorVariables struct {
 type directorPrograms struct {
 	AnswerError      *ebpf.Program `ebpf:"answer_error"`
 	AnswerReset      *ebpf.Program `ebpf:"answer_reset"`
+	ArriveByPair     *ebpf.Program `ebpf:"arrive_by_pair"`
 	AskNeighbour     *ebpf.Program `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.Program `ebpf:"connect_server"`
 	DrawTwo          *ebpf.Program `ebpf:"draw_two"`
@@ -782,6 +789,8 @@ type directorPrograms struct {
 	ForwardStateless *ebpf.Program `ebpf:"forward_stateless"`
 	Fragment         *ebpf.Program `ebpf:"fragment"`
 	Icmp             *ebpf.Program `ebpf:"icmp"`
+	LeaveByInterface *ebpf.Program `ebpf:"leave_by_interface"`
+	LeaveByLo        *ebpf.Program `ebpf:"leave_by_lo"`
 	MarkOne          *ebpf.Program `ebpf:"mark_one"`
 	NewConn          *ebpf.Program `ebpf:"new_conn"`
 	PersistClient    *ebpf.Program `ebpf:"persist_client"`
@@ -800,6 +809,7 @@ func (p *directorPrograms) Close() error {
 	return _DirectorClose(
 		p.AnswerError,
 		p.AnswerReset,
+		p.ArriveByPair,
 		p.AskNeighbour,
 		p.ConnectServer,
 		p.DrawTwo,
@@ -807,6 +817,8 @@ func (p *directorPrograms) Close() error {
 		p.ForwardStateless,
 		p.Fragment,
 		p.Icmp,
+		p.LeaveByInterface,
+		p.LeaveByLo,
 		p.MarkOne,
 		p.NewConn,
 		p.PersistClient,

@@ -77,7 +77,7 @@ func (f folder) load(o Options, interfaces []Interface) (*Loaded, error) {
 		return f.loadMore(o, interfaces)
 	}
 	// What a killed load left: nothing of it is in use.
-	if err := f.detach(); err != nil {
+	if err := errors.Join(f.detach(), f.unhook()); err != nil {
 		return nil, err
 	}
 	if err := f.clear(); err != nil {
@@ -85,7 +85,7 @@ func (f folder) load(o Options, interfaces []Interface) (*Loaded, error) {
 	}
 	warnings, err := f.loadAll(o, interfaces)
 	if err != nil {
-		return nil, errors.Join(err, f.restoreForwarding(), f.remove())
+		return nil, errors.Join(err, f.restoreForwarding(), f.unhook(), f.remove())
 	}
 	return f.loaded(warnings, false)
 }
@@ -120,6 +120,13 @@ func (f folder) loadAll(o Options, interfaces []Interface) (warnings []string, e
 	}
 	if err := f.describeDevices(&objects.directorMaps); err != nil {
 		return nil, err
+	}
+	warning, err := f.hook(hooksOf(&objects.directorPrograms), &objects.directorMaps)
+	if err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		warnings = append(warnings, warning)
 	}
 	return warnings, f.pinAll(objects)
 }
@@ -171,6 +178,13 @@ func (f folder) loadMore(o Options, interfaces []Interface) (*Loaded, error) {
 	if err := f.describeDevices(maps); err != nil {
 		return nil, err
 	}
+	warning, err := f.hook(hooksOf(programs), maps)
+	if err != nil {
+		return nil, err
+	}
+	if warning != "" {
+		more = append(more, warning)
+	}
 	return f.loaded(append(warnings, more...), true)
 }
 
@@ -211,7 +225,7 @@ func (f folder) unload() error {
 			}
 		}
 	}
-	err := f.restoreForwarding()
+	err := errors.Join(f.unhook(), f.restoreForwarding())
 	newKernelNetwork().serversChanged(nil, servers, func() map[netip.Addr]bool { return nil })
 	return errors.Join(err, f.remove())
 }

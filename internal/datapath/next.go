@@ -141,6 +141,10 @@ func (s successor) activate() error {
 	if err := s.replaceProgram(entry, s.did); err != nil {
 		return err
 	}
+	if err := s.rehook(entry, nextPrefix); err != nil {
+		return err
+	}
+	s.did("hooks")
 	const starter = programPrefix + directorProgStartTimer
 	start, err := ebpf.LoadPinnedProgram(s.pin(nextPrefix+starter), nil)
 	if errors.Is(err, os.ErrNotExist) { // it has its name already
@@ -157,6 +161,31 @@ func (s successor) activate() error {
 	return nil
 }
 
+// rehook has packets of this host taken in by the programs whose pins begin so, or have their names already.
+func (s successor) rehook(entry *ebpf.Program, prefix string) error {
+	hooks := hostHooks{entry: entry}
+	for name, p := range map[string]**ebpf.Program{
+		hookInterface: &hooks.byInterface, hookLo: &hooks.byLo, hookPair: &hooks.byPair,
+	} {
+		var err error
+		*p, err = ebpf.LoadPinnedProgram(s.pin(prefix+programPrefix+name), nil)
+		if errors.Is(err, os.ErrNotExist) {
+			*p, err = ebpf.LoadPinnedProgram(s.pin(programPrefix+name), nil)
+		}
+		if err != nil {
+			return fmt.Errorf("open the program %s: %w", name, err)
+		}
+		defer (*p).Close()
+	}
+	controls, err := ebpf.LoadPinnedMap(s.pin(directorMapControls), nil)
+	if err != nil {
+		return fmt.Errorf("open the pinned map %s: %w", directorMapControls, err)
+	}
+	defer controls.Close()
+	_, err = s.hook(hooks, &directorMaps{Controls: controls}) // the load has warned
+	return err
+}
+
 // revert gives the interfaces the old programs back, which have all their pins until adopt begins.
 func (s successor) revert() error {
 	entry, err := ebpf.LoadPinnedProgram(s.pin(readyPin), nil)
@@ -164,7 +193,7 @@ func (s successor) revert() error {
 		return fmt.Errorf("open the old program: %w", err)
 	}
 	defer entry.Close()
-	if err := s.replaceProgram(entry, s.did); err != nil {
+	if err := errors.Join(s.replaceProgram(entry, s.did), s.rehook(entry, "")); err != nil {
 		return err
 	}
 	waitForPrograms()

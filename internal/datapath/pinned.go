@@ -106,7 +106,8 @@ func (f folder) pinnedMaps() (map[string]*ebpf.Map, error) {
 	}
 	opened := map[string]*ebpf.Map{}
 	for _, name := range names {
-		if strings.HasPrefix(name, programPrefix) || strings.HasPrefix(name, linkPrefix) || strings.HasPrefix(name, nextPrefix) {
+		if strings.HasPrefix(name, programPrefix) || strings.HasPrefix(name, linkPrefix) ||
+			strings.HasPrefix(name, hookPrefix) || strings.HasPrefix(name, nextPrefix) {
 			continue
 		}
 		if opened[name], err = ebpf.LoadPinnedMap(f.pin(name), nil); err != nil {

@@ -11,10 +11,14 @@ import (
 	"strings"
 )
 
-// forwardingSettings make bpf_fib_lookup, asked as if the packet came from lo, find next hops on a
-// director whose ip_forward is 0. Nothing is forwarded by them: the host takes no packets from others
-// in on lo.
-var forwardingSettings = []string{"net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"}
+// forwardingSettings are set while the data path is loaded. The first two make bpf_fib_lookup, asked as if the
+// packet came from lo, find next hops on a director whose ip_forward is 0. Nothing is forwarded by them: the
+// host takes no packets from others in on lo. The others let packets of this host, which the data path gives
+// back into lo, have this host's addresses as their source, and the loopback's as their destination.
+var forwardingSettings = []string{
+	"net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding", "net/ipv4/conf/lo/accept_local",
+	"net/ipv4/conf/lo/route_localnet",
+}
 
 // statePath is the file with the settings as they were before the data path was loaded. A BPF file
 // system holds no files, so it is beside it.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"drover/internal/datapath"
 )
 
 // connect makes a bridge per network in the segment namespace and wires every port to its bridge.
@@ -102,13 +104,13 @@ func (l *Lab) plug(p Port) error {
 	if err := netlink.LinkAdd(veth); err != nil {
 		return err
 	}
-	if err := setOffload(p.BridgePort(), txChecksumOffload, false); err != nil {
+	if err := datapath.SetOffload(p.BridgePort(), datapath.OffloadTXChecksum, false); err != nil {
 		return err
 	}
-	if err := setOffload(p.BridgePort(), receiveOffload, p.Node == Director); err != nil {
+	if err := datapath.SetOffload(p.BridgePort(), datapath.OffloadGRO, p.Node == Director); err != nil {
 		return err
 	}
-	if err := l.Do(p.Node, func() error { return setOffload(p.Interface, txChecksumOffload, false) }); err != nil {
+	if err := l.Do(p.Node, func() error { return datapath.SetOffload(p.Interface, datapath.OffloadTXChecksum, false) }); err != nil {
 		return err
 	}
 	return netlink.LinkSetUp(veth)

@@ -17,6 +17,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
+
+	"drover/internal/datapath"
 )
 
 // testEtherType is "Local Experimental Ethertype 1" (IEEE 802).
@@ -41,7 +43,7 @@ func TestRedirectedFramesArrive(t *testing.T) {
 				t.Error("the redirected frame did not arrive")
 			}
 			err := l.Do(Segment, func() error {
-				return setOffload(Director+"-"+test.out, receiveOffload, false)
+				return datapath.SetOffload(Director+"-"+test.out, datapath.OffloadGRO, false)
 			})
 			if err != nil {
 				t.Fatal(err)

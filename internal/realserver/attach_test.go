@@ -348,7 +348,7 @@ func TestFilter(t *testing.T) {
 	r := newRig(t)
 	index := device.Attrs().Index
 	for range 2 {
-		if err := addFilter(r.objects.DroverClamp, index); err != nil {
+		if err := datapath.AddTCFilter(r.clampFilter(index)); err != nil {
 			t.Fatal(err)
 		}
 		check(t, "clamped interfaces", []string{"eth0"}, clampedOn(t))
@@ -361,13 +361,13 @@ func TestFilter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, qdiscs := range []int{1, 0} {
-		if err := removeFilters(nil); err != nil {
+		if err := datapath.RemoveTCFilters(clampProgram, nil); err != nil {
 			t.Fatal(err)
 		}
 		check(t, "clamped interfaces", []string(nil), clampedOn(t))
 		check(t, "clsact", qdiscs, clsacts(t))
 		if qdiscs == 1 {
-			if err := errors.Join(netlink.FilterDel(foreign), addFilter(r.objects.DroverClamp, index)); err != nil {
+			if err := errors.Join(netlink.FilterDel(foreign), datapath.AddTCFilter(r.clampFilter(index))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -387,4 +387,8 @@ func clsacts(t *testing.T) int {
 		}
 	}
 	return n
+}
+
+func (r *rig) clampFilter(index int) datapath.TCHook {
+	return datapath.TCHook{Program: r.objects.DroverClamp, Name: clampProgram, To: datapath.Interface{Index: index}}
 }

@@ -2,6 +2,7 @@
 /* Drover's director. A packet's way: parse, connection, (service, schedule, new connection), forward,
  * count. drover_xdp is the entry, attached to the interfaces; the other xdp programs are its stages. */
 #include "connect.h"
+#include "egress.h"
 #include "end.h"
 #include "existing.h"
 #include "fragments.h"
@@ -324,6 +325,24 @@ STAGE(tunnel)
 STAGE(tunnel_error)
 {
 	return relay_tunnel_error(ctx, s);
+}
+
+SEC("tc")
+int leave_by_interface(struct __sk_buff *skb)
+{
+	return leave_host(skb);
+}
+
+SEC("tc")
+int leave_by_lo(struct __sk_buff *skb)
+{
+	return stay_on_host(skb);
+}
+
+SEC("tc")
+int arrive_by_pair(struct __sk_buff *skb)
+{
+	return into_host(skb);
 }
 
 #define EBUSY 16

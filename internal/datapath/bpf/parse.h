@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "packet.h"
 
@@ -39,20 +40,12 @@ static __always_inline void set_v6(union addr *a, const struct in6_addr *v6)
 	a->half[1] = half[1];
 }
 
-static __always_inline enum parsed parse_tcp(void *transport, void *end, struct packet *p)
+/* note_tcp_flags: priority as in ip_vs: RST, SYN, FIN, ACK. */
+static __always_inline void note_tcp_flags(struct packet *p, __u8 flags)
 {
-	struct tcphdr *tcp = transport;
-	__u8 flags;
-
-	if ((void *)(tcp + 1) > end)
-		return PARSED_MALFORMED;
-	p->sport = tcp->source;
-	p->dport = tcp->dest;
-	flags = ((__u8 *)tcp)[TCP_FLAGS_OFFSET];
 	p->event = EVENT_ACK;
 	if ((flags & (TCP_RST | TCP_SYN | TCP_FIN | TCP_ACK)) == TCP_ACK)
-		return PARSED_TRANSPORT; /* what most are */
-	/* Priority as in ip_vs: RST, SYN, FIN, ACK. */
+		return; /* what most are */
 	if (flags & TCP_RST)
 		p->event = EVENT_RST, p->flags |= PACKET_RST;
 	else if (flags & TCP_SYN)
@@ -65,6 +58,17 @@ static __always_inline enum parsed parse_tcp(void *transport, void *end, struct 
 		p->event = EVENT_NONE;
 	if (flags & TCP_SYN)
 		p->flags |= PACKET_SYN;
+}
+
+static __always_inline enum parsed parse_tcp(void *transport, void *end, struct packet *p)
+{
+	struct tcphdr *tcp = transport;
+
+	if ((void *)(tcp + 1) > end)
+		return PARSED_MALFORMED;
+	p->sport = tcp->source;
+	p->dport = tcp->dest;
+	note_tcp_flags(p, ((__u8 *)tcp)[TCP_FLAGS_OFFSET]);
 	return PARSED_TRANSPORT;
 }
 
