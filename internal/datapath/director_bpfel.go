@@ -72,7 +72,11 @@ type directorControl struct {
 	NextChunk uint32
 	Epoch     uint32
 	Tune      [48]uint32
-	Pad       [16]uint32
+	Tunes     uint32
+	Defence   uint32
+	DropRate  uint32
+	DropCount uint32
+	Pad       [12]uint32
 }
 
 type directorController struct {
@@ -215,6 +219,7 @@ type directorOrigin struct {
 	Dest      [0]directorDest
 	Pool      [0]directorPool
 	Control   [0]directorControl
+	Tune      [0]directorTune
 	Scheduler [0]directorScheduler
 	Life      [0]directorLife
 	Outcome   [0]directorOutcome
@@ -255,8 +260,10 @@ const (
 	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 25
 	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 26
 	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 27
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 28
-	directorOutcomeOUTCOMES                     directorOutcome = 29
+	directorOutcomeOUTCOME_DROP_HALF_OPEN       directorOutcome = 28
+	directorOutcomeOUTCOME_DROP_OVERLOAD        directorOutcome = 29
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 30
+	directorOutcomeOUTCOMES                     directorOutcome = 31
 )
 
 type directorPath struct {
@@ -267,11 +274,11 @@ type directorPath struct {
 }
 
 type directorPool struct {
-	_     structs.HostLayout
-	Head  uint64
-	Fresh uint32
-	Pad   uint32
-	Live  uint64
+	_        structs.HostLayout
+	Head     uint64
+	Fresh    uint32
+	HalfOpen uint32
+	Live     uint64
 }
 
 type directorRate struct {
@@ -395,9 +402,16 @@ type directorSweep struct {
 	Cursor     uint32
 	Longest    uint32
 	RateCursor uint32
-	Pad        uint32
+	Judged     uint32
 	Passes     uint64
 	Ticks      uint64
+}
+
+type directorTimeouts struct {
+	_   structs.HostLayout
+	Udp uint32
+	Tcp [16]uint32
+	Pad [3]uint32
 }
 
 type directorTimerValue struct {
@@ -427,7 +441,8 @@ const (
 	directorTuneTUNE_SCHEDULE_ICMP             directorTune = 13
 	directorTuneTUNE_SECURE_TCP                directorTune = 14
 	directorTuneTUNE_SLOPPY_TCP                directorTune = 15
-	directorTuneTUNES                          directorTune = 16
+	directorTuneTUNE_HALF_OPEN_MAX             directorTune = 16
+	directorTuneTUNES                          directorTune = 17
 )
 
 type directorTurn struct {
@@ -468,6 +483,7 @@ const (
 	directorMapStages            = "stages"
 	directorMapSumChunks         = "sum_chunks"
 	directorMapSweeps            = "sweeps"
+	directorMapTimeoutSets       = "timeout_sets"
 	directorMapTimers            = "timers"
 	directorMapVirtuals          = "virtuals"
 	directorProgAnswerError      = "answer_error"
@@ -595,6 +611,7 @@ type directorMapSpecs struct {
 	Stages         *ebpf.MapSpec `ebpf:"stages"`
 	SumChunks      *ebpf.MapSpec `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
+	TimeoutSets    *ebpf.MapSpec `ebpf:"timeout_sets"`
 	Timers         *ebpf.MapSpec `ebpf:"timers"`
 	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
 }
@@ -662,6 +679,7 @@ type directorMaps struct {
 	Stages         *ebpf.Map `ebpf:"stages"`
 	SumChunks      *ebpf.Map `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.Map `ebpf:"sweeps"`
+	TimeoutSets    *ebpf.Map `ebpf:"timeout_sets"`
 	Timers         *ebpf.Map `ebpf:"timers"`
 	Virtuals       *ebpf.Map `ebpf:"virtuals"`
 }
@@ -697,6 +715,7 @@ func (m *directorMaps) Close() error {
 		m.Stages,
 		m.SumChunks,
 		m.Sweeps,
+		m.TimeoutSets,
 		m.Timers,
 		m.Virtuals,
 	)
