@@ -34,6 +34,7 @@ func (t *Table) commit(tx *transaction) error {
 	}
 	t.release(tx)
 	t.setTimeouts(tx.timeouts)
+	t.setTunes(tx.tunes)
 	t.tellHosts(tx, changed)
 	return nil
 }
@@ -104,6 +105,7 @@ func (t *Table) prepareServer(s *stagedService, server *stagedServer, position i
 	switch {
 	case !server.stored:
 		server.dest.Group = uint32(position / groupServers)
+		server.dest.follow(s.now)
 		t.writeRow(server)
 		if server.zero {
 			t.zeroDest(server)
@@ -214,6 +216,7 @@ func (t *Table) settleServers(s *stagedService) {
 			continue
 		}
 		row := t.dests.at(server.slot)
+		row.follow(s.now)
 		if server.zero {
 			t.zeroDest(server)
 		}

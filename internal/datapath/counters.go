@@ -60,6 +60,8 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_DROP_TUNNEL_MTU, Counter{Name: "tunnel_mtu", Verdict: verdictDrop, Help: "too large for its tunnel, and its sender cannot be told"}},
 	{directorOutcomeOUTCOME_DROP_TUNNEL_ERROR, Counter{Name: "tunnel_error", Verdict: verdictDrop, Help: "an ICMP error about a tunnel, of no connection that it quotes; its MTU was noted"}},
 	{directorOutcomeOUTCOME_DROP_LOOPBACK, Counter{Name: "loopback", Verdict: verdictDrop, Help: "from outside, by NAT to a server on a loopback address: as with ip_vs, use -g"}},
+	{directorOutcomeOUTCOME_DROP_HALF_OPEN, Counter{Name: "half_open", Verdict: verdictDrop, Help: "half-open connections have their share of the table, and it needs an entry (NAT)"}},
+	{directorOutcomeOUTCOME_DROP_OVERLOAD, Counter{Name: "overload", Verdict: verdictDrop, Help: "one of so many new connections, by the tune drop_packet"}},
 	{directorOutcomeOUTCOME_DROP_INTERNAL, Counter{Name: "internal", Verdict: verdictDrop, Help: "a defect of Drover's: please report it"}},
 }
 

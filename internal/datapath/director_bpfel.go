@@ -71,11 +71,15 @@ type directorControl struct {
 	Tcp       [16]uint32
 	NextChunk uint32
 	Epoch     uint32
-	Tune      [48]uint32
 	Marks     uint32
 	Inner     uint32
 	Outer     uint32
-	Pad       [13]uint32
+	Tune      [48]uint32
+	Tunes     uint32
+	Defence   uint32
+	DropRate  uint32
+	DropCount uint32
+	Pad       [9]uint32
 }
 
 type directorController struct {
@@ -251,6 +255,7 @@ type directorOrigin struct {
 	Dest      [0]directorDest
 	Pool      [0]directorPool
 	Control   [0]directorControl
+	Tune      [0]directorTune
 	Scheduler [0]directorScheduler
 	Life      [0]directorLife
 	Outcome   [0]directorOutcome
@@ -296,8 +301,10 @@ const (
 	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 30
 	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 31
 	directorOutcomeOUTCOME_DROP_LOOPBACK        directorOutcome = 32
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 33
-	directorOutcomeOUTCOMES                     directorOutcome = 34
+	directorOutcomeOUTCOME_DROP_HALF_OPEN       directorOutcome = 33
+	directorOutcomeOUTCOME_DROP_OVERLOAD        directorOutcome = 34
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 35
+	directorOutcomeOUTCOMES                     directorOutcome = 36
 )
 
 type directorPath struct {
@@ -308,11 +315,11 @@ type directorPath struct {
 }
 
 type directorPool struct {
-	_     structs.HostLayout
-	Head  uint64
-	Fresh uint32
-	Pad   uint32
-	Live  uint64
+	_        structs.HostLayout
+	Head     uint64
+	Fresh    uint32
+	HalfOpen uint32
+	Live     uint64
 }
 
 type directorRate struct {
@@ -436,9 +443,16 @@ type directorSweep struct {
 	Cursor     uint32
 	Longest    uint32
 	RateCursor uint32
-	Pad        uint32
+	Judged     uint32
 	Passes     uint64
 	Ticks      uint64
+}
+
+type directorTimeouts struct {
+	_   structs.HostLayout
+	Udp uint32
+	Tcp [16]uint32
+	Pad [3]uint32
 }
 
 type directorTimerValue struct {
@@ -468,7 +482,8 @@ const (
 	directorTuneTUNE_SCHEDULE_ICMP             directorTune = 13
 	directorTuneTUNE_SECURE_TCP                directorTune = 14
 	directorTuneTUNE_SLOPPY_TCP                directorTune = 15
-	directorTuneTUNES                          directorTune = 16
+	directorTuneTUNE_HALF_OPEN_MAX             directorTune = 16
+	directorTuneTUNES                          directorTune = 17
 )
 
 type directorTurn struct {
@@ -511,6 +526,7 @@ const (
 	directorMapStandby           = "standby"
 	directorMapSumChunks         = "sum_chunks"
 	directorMapSweeps            = "sweeps"
+	directorMapTimeoutSets       = "timeout_sets"
 	directorMapTimers            = "timers"
 	directorMapVirtuals          = "virtuals"
 	directorProgAnswerError      = "answer_error"
@@ -650,6 +666,7 @@ type directorMapSpecs struct {
 	Standby        *ebpf.MapSpec `ebpf:"standby"`
 	SumChunks      *ebpf.MapSpec `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.MapSpec `ebpf:"sweeps"`
+	TimeoutSets    *ebpf.MapSpec `ebpf:"timeout_sets"`
 	Timers         *ebpf.MapSpec `ebpf:"timers"`
 	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
 }
@@ -719,6 +736,7 @@ type directorMaps struct {
 	Standby        *ebpf.Map `ebpf:"standby"`
 	SumChunks      *ebpf.Map `ebpf:"sum_chunks"`
 	Sweeps         *ebpf.Map `ebpf:"sweeps"`
+	TimeoutSets    *ebpf.Map `ebpf:"timeout_sets"`
 	Timers         *ebpf.Map `ebpf:"timers"`
 	Virtuals       *ebpf.Map `ebpf:"virtuals"`
 }
@@ -756,6 +774,7 @@ func (m *directorMaps) Close() error {
 		m.Standby,
 		m.SumChunks,
 		m.Sweeps,
+		m.TimeoutSets,
 		m.Timers,
 		m.Virtuals,
 	)

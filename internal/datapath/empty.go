@@ -74,5 +74,13 @@ func (EmptyTable) Size() (int, error) { return int(bucketsFor(DefaultConnections
 // Timeouts are the defaults.
 func (EmptyTable) Timeouts() (lvs.Timeouts, error) { return lvs.DefaultTimeouts, nil }
 
+// ServiceTimeouts is lvs.ErrNoService.
+func (EmptyTable) ServiceTimeouts(lvs.ServiceKey) (lvs.ServiceTimeouts, error) {
+	return lvs.ServiceTimeouts{}, lvs.ErrNoService
+}
+
+// Tunes are the defaults.
+func (EmptyTable) Tunes() []Tune { return DefaultTunes() }
+
 // SetTimeouts is ErrNotLoaded: there is nothing yet to keep them.
 func (EmptyTable) SetTimeouts(lvs.Timeouts) error { return ErrNotLoaded }

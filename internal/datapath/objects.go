@@ -123,8 +123,9 @@ func linkStages(objects *directorObjects) error {
 func setDefaults(controls *ebpf.Map) error {
 	var defaults directorControl
 	setDefaultTimeouts(&defaults)
+	setDefaultTunes(&defaults)
 	if err := controls.Put(uint32(0), defaults); err != nil {
-		return fmt.Errorf("set the timeouts: %w", err)
+		return fmt.Errorf("set the defaults: %w", err)
 	}
 	return nil
 }

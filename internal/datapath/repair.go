@@ -89,6 +89,7 @@ func (t *Table) repairServers(s directorService, listed []bool) error {
 			takeNext(row)
 		}
 		clearNext(row)
+		row.follow(s)
 		row.Group = uint32(i / groupServers)
 	}
 	t.lookAnew(s.Id)

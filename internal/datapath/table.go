@@ -22,6 +22,7 @@ type Table struct {
 	destZero       *array[directorStats]
 	destRates      *array[directorRates]
 	dirty          *array[uint64] // by service
+	timeoutSets    *array[directorTimeouts]
 	control        *array[directorControl]
 
 	tx *transaction // between Begin and Commit
@@ -81,13 +82,16 @@ func newTable(maps *directorMaps) (_ *Table, err error) {
 	if t.dirty, err = mapArray[uint64](maps.DirtyGroups); err != nil {
 		return nil, err
 	}
+	if t.timeoutSets, err = mapArray[directorTimeouts](maps.TimeoutSets); err != nil {
+		return nil, err
+	}
 	t.control, err = mapArray[directorControl](maps.Controls)
 	return t, err
 }
 
 func (t *Table) unmap() error {
 	return errors.Join(t.blocks.close(), t.dests.close(), t.destConns.close(), t.destPersistent.close(),
-		t.destZero.close(), t.destRates.close(), t.dirty.close(),
+		t.destZero.close(), t.destRates.close(), t.dirty.close(), t.timeoutSets.close(),
 		t.control.close())
 }
 

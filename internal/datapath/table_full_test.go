@@ -60,6 +60,7 @@ func (r *rig) homes() map[int][]uint32 {
 
 // fullService is a service for many clients.
 func fullService(r *rig, f lvs.Forwarding) func(client int) flow {
+	r.tune("half_open_max", "100")
 	key, _ := r.stateService("192.0.2.101:80", lvs.TCP, f)
 	return func(client int) flow {
 		return flow{lvs.TCP, clientOf(lvs.IPv4, byte(client%40), uint16(2000+client)), key.Addr}

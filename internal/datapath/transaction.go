@@ -17,6 +17,11 @@ type transaction struct {
 	fresh    []*stagedServer            // servers that it gave a slot
 	ids      []uint32                   // of services that it deleted
 	timeouts lvs.Timeouts
+	tunes    map[directorTune]int32
+
+	timeoutRows   map[directorTimeouts]uint32 // of timeout_sets, in use; nil: not looked at
+	timeoutsTaken map[uint32]bool
+
 	more     int  // services than are stored
 	all      bool // all services are among the touched
 }
@@ -72,6 +77,7 @@ func (t *Table) newTransaction() *transaction {
 		table:    t,
 		services: map[directorServiceKey]*stagedService{},
 		gone:     map[trashKey]*stagedServer{},
+		tunes:    map[directorTune]int32{},
 	}
 }
 

@@ -160,6 +160,9 @@ func (s successor) fill(objects *directorObjects, running map[string]*ebpf.Map, 
 			return err
 		}
 	}
+	if err := addTunes(objects.Controls); err != nil {
+		return err
+	}
 	return s.describeDevices(&objects.directorMaps)
 }
 

@@ -236,3 +236,12 @@ type Timeouts struct {
 
 // DefaultTimeouts are those of a fresh ip_vs.
 var DefaultTimeouts = Timeouts{TCP: 900 * time.Second, TCPFin: 120 * time.Second, UDP: 300 * time.Second}
+
+// TCPStates is the number of TCP states, which begin at StateNone.
+const TCPStates = len(tcpStateNames)
+
+// ServiceTimeouts are one service's own; zero takes that of all services.
+type ServiceTimeouts struct {
+	UDP time.Duration
+	TCP [TCPStates]time.Duration // by State
+}

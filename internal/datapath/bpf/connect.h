@@ -6,6 +6,7 @@
 #include "fragments.h"
 
 #define NO_PLACE (-1)
+#define QUOTED_TIMEOUT 3 /* seconds: of a connection that an ICMP error began, until its first packet */
 
 /* client_hop is the way that the client's packet came: the first guess for NAT's replies, until the
  * route is looked up, and after that if the kernel has no neighbour entry. */
@@ -43,23 +44,16 @@ static __always_inline __u64 fill(struct conn *c, const struct packet *p, const 
 	fill_tuple(c, p);
 	c->dest = slot;
 	c->seen = READ(k->now);
-	word = with_life(next_state(word, observation(p, false), k), LIFE_NEW);
+	if (p->flags & PACKET_QUOTED)
+		word |= (__u64)QUOTED_TIMEOUT << STATE_TIMEOUT_SHIFT;
+	else
+		word = next_state(word, observation(p, false), d, k);
+	word = with_life(word, LIFE_NEW);
 	WRITE(c->state, word);
 	return word;
 }
 
-/* gives_way tells what ends to make room: half-open connections, and templates of clients that never
- * finished a handshake. An established connection never gives way to a SYN. */
-static __always_inline bool gives_way(const struct conn *c, __u64 state)
-{
-	if (STATE_LIFE(state) != LIFE_LIVE)
-		return false;
-	if (c->family & FAMILY_TEMPLATE)
-		return !(state & STATE_ASSURED) && !READ(c->hop);
-	return c->protocol == IPPROTO_TCP && (state & STATE_MASK) == TCP_SYN_RECV;
-}
-
-/* The oldest of those among the 16 slots of a home, or 0. */
+/* The oldest of what gives way among the 16 slots of a home, or 0. */
 static __always_inline __u32 oldest_half_open(__u64 hash, __u32 now)
 {
 	__u32 oldest = 0;
@@ -93,6 +87,22 @@ __noinline int make_room(__u64 hash, __u32 now)
 	__u32 index = oldest_half_open(hash, now);
 
 	return index ? expire(index) : 0;
+}
+
+/* admits tells whether the packet may begin a connection with an entry: a half-open one must be within their
+ * share of the table, or take the place of the oldest in its home. */
+static __always_inline bool admits(const struct packet *p, const struct control *k)
+{
+	if (p->protocol != IPPROTO_TCP || p->event != EVENT_SYN || !is_crowded(k))
+		return true;
+	return has_spare() && make_room(p->hash, READ(k->now)) && !is_crowded(k);
+}
+
+/* without_entry sends the packet on by hash; outcome is what it is dropped as if that can't be. */
+static __always_inline int without_entry(struct xdp_md *ctx, struct scratch *s, enum outcome outcome)
+{
+	s->outcome = outcome;
+	return hand_on(ctx, STAGE_STATELESS);
 }
 
 /* publish_or_make_room gives the position, or NO_PLACE. */
@@ -184,6 +194,7 @@ static __always_inline bool confirm(struct conn *c, __u64 state, __u32 slot)
 		count_persistent(slot, 1);
 	else
 		count_conns(slot, state & STATE_FLAG_INACTIVE ? CONNS_INACTIVE : CONNS_ACTIVE);
+	count_half_open(0, state);
 	return true;
 }
 
@@ -269,6 +280,8 @@ static __always_inline int lost(struct xdp_md *ctx, const struct packet *p,
 
 	if (!c)
 		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
+	if (p->flags & PACKET_QUOTED)
+		return hand_on(ctx, STAGE_ICMP);
 	return known(ctx, p, c, slot, k);
 }
 
@@ -299,10 +312,12 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
 	if (is_one_packet(s))
 		return send_once(ctx, s, d, now);
+	if (!admits(p, k))
+		return without_entry(ctx, s, OUTCOME_DROP_HALF_OPEN);
 	index = take();
 	if (!index) {
 		make_room(p->hash, now); /* an entry that rests now is free in a second */
-		return hand_on(ctx, STAGE_STATELESS);
+		return without_entry(ctx, s, OUTCOME_DROP_TABLE_FULL);
 	}
 	c = conn_at(index);
 	if (!c)
@@ -317,7 +332,7 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (position < 0) {
 		disown(index, flags);
 		WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
-		return hand_on(ctx, STAGE_STATELESS);
+		return without_entry(ctx, s, OUTCOME_DROP_TABLE_FULL);
 	}
 	if (lost_to_rival(p, word, position) || !confirm(c, state, slot)) {
 		disown(index, flags);
@@ -334,6 +349,8 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (p->flags & PACKET_FIRST_FRAGMENT)
 		remember(p, s->fragment);
 	count_new(slot);
+	if (p->flags & PACKET_QUOTED)
+		return hand_on(ctx, STAGE_ICMP); /* where the error finds the connection now */
 	count_in(slot, p->length);
 	return deliver(ctx, p, d, slot, server_port(c, d, state), forwarding, now);
 }

@@ -3,6 +3,7 @@
  * count. drover_xdp is the entry, attached to the interfaces; the other xdp programs are its stages. */
 #include "connect.h"
 #include "egress.h"
+#include "defence.h"
 #include "end.h"
 #include "existing.h"
 #include "fragments.h"
@@ -30,27 +31,17 @@ const enum scheduler *unused_scheduler __attribute__((unused));
 const enum life *unused_life __attribute__((unused));
 const enum tune *unused_tune __attribute__((unused));
 
-static __always_inline int hand_on_packet(struct xdp_md *ctx, const struct packet *p,
-					  enum stage stage)
-{
-	struct scratch *s = scratch();
-
-	if (!s)
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	s->packet = *p;
-	return hand_on(ctx, stage);
-}
-
 /* current gives the packet's connection unless it is over; then it is ended, now or by end_reused. */
-static __always_inline struct conn *current(struct packet *p, __u32 *slot, __u32 now)
+static __always_inline struct conn *current(struct packet *p, __u32 *slot,
+					    const struct control *k)
 {
 	struct conn *c;
 
 	hash_packet(p);
 	c = find(p, slot);
-	if (!c || !is_stale(c, p, *slot, now))
+	if (!c || !is_stale(c, p, *slot, k))
 		return c;
-	if (expired(c, READ(c->state), now) || p->flags & PACKET_RST)
+	if (expired(c, READ(c->state), READ(k->now)) || p->flags & PACKET_RST)
 		expire(SLOT_INDEX(*slot));
 	else
 		p->flags |= PACKET_REUSES;
@@ -66,7 +57,7 @@ static __always_inline int transport(struct xdp_md *ctx, struct packet *p)
 
 	if (!k)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	c = current(p, &slot, READ(k->now));
+	c = current(p, &slot, k);
 	return c ? known(ctx, p, c, slot, k) : hand_on_packet(ctx, p, STAGE_NEW);
 }
 
@@ -82,7 +73,7 @@ static __always_inline int first_fragment(struct xdp_md *ctx, struct scratch *s,
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	p->flags |= PACKET_FIRST_FRAGMENT;
 	s->fragment = id;
-	c = current(p, &slot, READ(k->now));
+	c = current(p, &slot, k);
 	if (!c)
 		return hand_on(ctx, STAGE_NEW);
 	remember(p, id);
@@ -132,15 +123,25 @@ int drover_xdp(struct xdp_md *ctx)
 	}                                                                               \
 	static __always_inline int name##_stage(struct xdp_md *ctx, struct scratch *s)
 
-/* refuse answers a packet that no server takes. What came to FTP's service for another port is the host's. */
+/* refuse answers a packet that no server takes. What came to FTP's service for another port is the host's;
+ * so is an ICMP error, which is not answered. */
 static __always_inline int refuse(struct xdp_md *ctx, struct scratch *s)
 {
-	if (s->key.port == bpf_htons(FTP_PORT) && s->packet.dport != s->key.port)
+	if (s->packet.flags & PACKET_QUOTED ||
+	    (s->key.port == bpf_htons(FTP_PORT) && s->packet.dport != s->key.port))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
 	s->vip = s->packet.destination;
 	s->answer = ANSWER_UNREACHABLE;
 	s->mtu = 0;
 	return hand_on(ctx, STAGE_ANSWER);
+}
+
+/* begins tells whether a packet may begin a connection: of TCP a SYN, with sloppy_tcp all but a RST. */
+static __always_inline bool begins(const struct packet *p, const struct control *k)
+{
+	if (p->protocol != IPPROTO_TCP || p->flags & PACKET_QUOTED)
+		return true;
+	return !(p->flags & PACKET_RST) && (p->flags & PACKET_SYN || tuned(k, TUNE_SLOPPY_TCP));
 }
 
 /* A packet without a connection: a service's first packet, or none of ours. */
@@ -162,14 +163,16 @@ STAGE(new_conn)
 	if (is_standby(&p->destination, k))
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
 	s->service = *service;
-	if (p->protocol == IPPROTO_TCP && (!(p->flags & PACKET_SYN) || p->flags & PACKET_RST)) {
+	if (!begins(p, k)) {
 		if (overflowed())
-			return hand_on(ctx, STAGE_STATELESS);
+			return without_entry(ctx, s, OUTCOME_DROP_TABLE_FULL);
 		return finish(OUTCOME_PASS_NO_CONN, XDP_PASS);
 	}
 	/* An FTP server's data connection to its client is the host's own, or comes back by itself. */
 	if (p->sport == bpf_htons(FTP_DATA_PORT))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
+	if (is_dropped(k))
+		return finish(OUTCOME_DROP_OVERLOAD, XDP_DROP);
 	s->controller.index = 0;
 	if (s->service.flags & SERVICE_PERSISTENT)
 		return hand_on(ctx, STAGE_PERSIST);

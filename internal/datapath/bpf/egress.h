@@ -107,7 +107,7 @@ static __always_inline bool answers_here(struct __sk_buff *skb, const struct pac
 	count_out(d, c->dest, p->length);
 	vip = c->vaddr;
 	port = c->vport;
-	observe(c, SLOT_INDEX(slot), observation(p, true), k);
+	observe(c, SLOT_INDEX(slot), observation(p, true), d, k);
 	if (p->protocol == IPPROTO_UDP && READ(c->state) & STATE_FLAG_CONTROLLED)
 		assure(SLOT_INDEX(slot));
 	return mend_source(skb, p, &vip, port);

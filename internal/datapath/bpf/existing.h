@@ -37,6 +37,17 @@ static __always_inline bool is_for_us(struct xdp_md *ctx, const struct packet *p
 	return is_new_mac(ctx, &p->source, p->family);
 }
 
+/* server_gone drops a packet whose server was deleted; with expire_nodest_conn its connection ends, and the
+ * packet goes the way of those that have none. */
+static __always_inline int server_gone(struct xdp_md *ctx, const struct packet *p, __u32 index,
+				       const struct control *k)
+{
+	if (!tuned(k, TUNE_EXPIRE_NODEST_CONN))
+		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
+	expire(index);
+	return hand_on_packet(ctx, p, STAGE_NEW);
+}
+
 static __always_inline int from_client(struct xdp_md *ctx, const struct packet *p, struct conn *c,
 				       __u32 index, const struct control *k)
 {
@@ -47,9 +58,9 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct packet *
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	if (!(d->flags & DEST_AVAILABLE))
-		return finish(OUTCOME_DROP_SERVER_GONE, XDP_DROP);
+		return server_gone(ctx, p, index, k);
 	count_in(slot, p->length);
-	observe(c, index, observation(p, false), k);
+	observe(c, index, observation(p, false), d, k);
 	state = READ(c->state);
 	return deliver(ctx, p, d, slot, server_port(c, d, state), STATE_FORWARD(state), READ(k->now));
 }
@@ -63,7 +74,7 @@ static __always_inline int from_server(struct xdp_md *ctx, const struct packet *
 	if (!d)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	count_out(d, slot, p->length);
-	observe(c, index, observation(p, true), k);
+	observe(c, index, observation(p, true), d, k);
 	if (p->protocol == IPPROTO_UDP && READ(c->state) & STATE_FLAG_CONTROLLED)
 		assure(index);
 	return to_client(ctx, p, c, READ(k->now));
@@ -99,26 +110,27 @@ static __always_inline int known(struct xdp_md *ctx, const struct packet *p, str
 
 /* is_stale tells whether the connection found is over for this packet, and a new one may begin. */
 static __always_inline bool is_stale(const struct conn *c, const struct packet *p, __u32 slot_word,
-				     __u32 now)
+				     const struct control *k)
 {
 	__u64 state = READ(c->state);
 
-	if (expired(c, state, now))
+	if (expired(c, state, READ(k->now)))
 		return true;
-	return p->flags & PACKET_SYN && !(slot_word & SLOT_REVERSE) && is_over(state);
+	return p->flags & PACKET_SYN && !(slot_word & SLOT_REVERSE) && is_over(c, state, k);
 }
 
 /* end_reused ends the connection whose ends a SYN uses again. That is once a server is chosen: the
  * schedulers of ip_vs still count it then, for its timer has yet to run. */
 __noinline int end_reused(const struct packet *p)
 {
+	struct control *k = control();
 	struct conn *c;
 	__u32 slot;
 
-	if (!p)
+	if (!p || !k)
 		return 0;
 	c = find(p, &slot);
-	if (!c || slot & SLOT_REVERSE || !is_over(READ(c->state)))
+	if (!c || slot & SLOT_REVERSE || !is_over(c, READ(c->state), k))
 		return 0;
 	return expire(SLOT_INDEX(slot));
 }

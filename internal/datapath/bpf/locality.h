@@ -5,9 +5,14 @@
 
 #include "twochoices.h"
 
-/* After which destinations are forgotten, and sets lose a server: ip_vs's defaults of
- * lblc_expiration and lblcr_expiration, ms. */
-#define LOCALITY_EXPIRATION 86400000u
+/* expiration gives lblc_expiration or lblcr_expiration, ms: after it destinations are forgotten, and sets lose
+ * a server. */
+static __always_inline __u32 expiration(enum tune tune)
+{
+	struct control *k = control();
+
+	return k ? tuned(k, tune) * 1000 : 0;
+}
 
 static __always_inline __u32 name_of(__u32 slot, const struct dest *d)
 {
@@ -79,7 +84,7 @@ static __always_inline __u32 pick_lblc(const struct service *s, const struct pac
 		return NO_SERVER;
 	key = locality_key(head, p);
 	l = bpf_map_lookup_elem(&localities, &key);
-	if (l && fresh.used - READ(l->used) <= LOCALITY_EXPIRATION) {
+	if (l && fresh.used - READ(l->used) <= expiration(TUNE_LBLC_EXPIRATION)) {
 		WRITE(l->used, fresh.used);
 		slot = fit_slot(s, head, READ(l->server));
 		if (slot)
@@ -206,7 +211,7 @@ static __always_inline void begin_set(const struct locality_key *key, __u32 name
 static __always_inline __u32 pick_lblcr(const struct service *s, const struct packet *p)
 {
 	struct block_head *head = block_head(s);
-	__u32 now = now_ms();
+	__u32 now = now_ms(), old = expiration(TUNE_LBLCR_EXPIRATION);
 	struct locality_key key;
 	struct replicas *r;
 	struct dest *d;
@@ -216,13 +221,13 @@ static __always_inline __u32 pick_lblcr(const struct service *s, const struct pa
 		return NO_SERVER;
 	key = locality_key(head, p);
 	r = bpf_map_lookup_elem(&replica_sets, &key);
-	if (r && now - READ(r->used) > LOCALITY_EXPIRATION)
+	if (r && now - READ(r->used) > old)
 		r = NULL;
 	if (r) {
 		__u32 least = least_of_set(r, s->id);
 
 		WRITE(r->used, now);
-		if (READ(r->size) > 1 && now - READ(r->changed) > LOCALITY_EXPIRATION)
+		if (READ(r->size) > 1 && now - READ(r->changed) > old)
 			remove_most(r, s->id, now);
 		slot = fit_slot(s, head, least);
 		if (slot)

@@ -75,6 +75,14 @@ struct {
 } dest_persistent SEC(".maps"); /* programs: a server's templates */
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 4096); /* row 0 is nobody's */
+	__type(key, __u32);
+	__type(value, struct timeouts);
+} timeout_sets SEC(".maps"); /* Go; a row in use is not written any more */
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 131072);
 	__type(key, __u32);

@@ -17,6 +17,7 @@ struct origin {
 	struct dest dest[0];
 	struct pool pool[0];
 	struct control control[0];
+	enum tune tune[0];
 	enum scheduler scheduler[0];
 	enum life life[0];
 	enum outcome outcome[0];

@@ -36,6 +36,8 @@ enum outcome {
 	OUTCOME_DROP_TUNNEL_MTU,   /* tunnel: it does not fit, and its sender cannot be told */
 	OUTCOME_DROP_TUNNEL_ERROR, /* about a tunnel's packet, but quotes too little to find its connection */
 	OUTCOME_DROP_LOOPBACK, /* NAT: its server is on a loopback address, and it came from outside */
+	OUTCOME_DROP_HALF_OPEN, /* half-open connections have their share, and it needs an entry (NAT) */
+	OUTCOME_DROP_OVERLOAD,  /* drop_packet: one of so many new connections */
 	OUTCOME_DROP_INTERNAL,  /* a map or stage is missing: a defect of ours */
 	OUTCOMES,
 };

@@ -44,6 +44,7 @@ enum tcp_event { EVENT_SYN, EVENT_FIN, EVENT_ACK, EVENT_RST, EVENT_NONE };
 #define PACKET_FIRST_FRAGMENT 0x4 /* more follow: its connection is remembered for them */
 #define PACKET_FRAGMENT_HEADER 0x8 /* IPv6: a fragment header before TCP or UDP */
 #define PACKET_REUSES 0x10        /* a SYN with the ends of a connection that is over, and still there */
+#define PACKET_QUOTED 0x20        /* what an ICMP error quoted, turned round: schedule_icmp */
 #define FRAGMENT_HEADER 8 /* bytes (RFC 8200, Section 4.5) */
 
 /* Packets of one direction of one flow, and what forwarding needs to know of this one. */

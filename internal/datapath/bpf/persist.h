@@ -125,11 +125,13 @@ static __always_inline int begin_template(struct xdp_md *ctx, struct scratch *s)
 	if (!d || !k)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	template_packet(&t, s);
+	if (!admits(&s->packet, k))
+		return without_entry(ctx, s, OUTCOME_DROP_HALF_OPEN);
 	index = take();
 	c = conn_at(index);
 	if (!index || !c) {
 		make_room(t.hash, READ(k->now));
-		return hand_on(ctx, STAGE_STATELESS);
+		return without_entry(ctx, s, OUTCOME_DROP_TABLE_FULL);
 	}
 	WRITE(s->state, fill_template(c, &t, s, d, READ(k->now)));
 	state = READ(s->state);
@@ -137,7 +139,7 @@ static __always_inline int begin_template(struct xdp_md *ctx, struct scratch *s)
 	position = publish_or_make_room(t.hash, word, READ(k->now));
 	if (position < 0) {
 		WRITE(c->state, with_life(READ(c->state), LIFE_DEAD));
-		return hand_on(ctx, STAGE_STATELESS);
+		return without_entry(ctx, s, OUTCOME_DROP_TABLE_FULL);
 	}
 	if (!lost_to_rival(&t, word, position) && confirm(c, state, s->slot))
 		return keep(ctx, s, c, index, k);

@@ -75,6 +75,8 @@ static __always_inline void estimate_some(struct sweep *k, struct control *c, __
 {
 	__u32 slot = k->rate_cursor;
 
+	if (!tuned(c, TUNE_RUN_ESTIMATION))
+		return;
 	for (__u32 i = 0; i < RATE_SLOTS; i++) {
 		if (++slot > READ(c->last_dest)) {
 			slot = 0;

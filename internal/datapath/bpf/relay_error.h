@@ -176,6 +176,20 @@ static __always_inline int relay_to_client(struct xdp_md *ctx, const struct pack
 	return relay(ctx, p, &r, hop);
 }
 
+/* may_begin tells whether an error of no connection has its server scheduled (schedule_icmp): it quotes what a
+ * VIP sent, maybe through another director. It marks the packet so. */
+static __always_inline bool may_begin(struct packet *p)
+{
+	struct control *k = control();
+
+	if (!k || !tuned(k, TUNE_SCHEDULE_ICMP) || p->flags & PACKET_QUOTED || p->hops <= 1 ||
+	    !is_virtual(&p->destination))
+		return false;
+	p->event = EVENT_NONE;
+	p->flags = PACKET_QUOTED;
+	return true;
+}
+
 static __always_inline int relay_error(struct xdp_md *ctx, struct packet *p)
 {
 	struct control *k = control();
@@ -190,7 +204,7 @@ static __always_inline int relay_error(struct xdp_md *ctx, struct packet *p)
 	hash_packet(p);
 	c = find(p, &slot);
 	if (!c)
-		return hand_on(ctx, STAGE_TUNNEL_ERROR);
+		return may_begin(p) ? hand_on(ctx, STAGE_NEW) : hand_on(ctx, STAGE_TUNNEL_ERROR);
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (p->hops <= 1)

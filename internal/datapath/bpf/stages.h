@@ -39,6 +39,18 @@ static __always_inline int hand_on(struct xdp_md *ctx, enum stage stage)
 	return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 }
 
+/* hand_on_packet does so with a packet that scratch does not hold yet. */
+static __always_inline int hand_on_packet(struct xdp_md *ctx, const struct packet *p,
+					  enum stage stage)
+{
+	struct scratch *s = scratch();
+
+	if (!s)
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	s->packet = *p;
+	return hand_on(ctx, stage);
+}
+
 /* into_tunnel sends the packet to a server behind a tunnel. outcome is what it is counted as then. */
 static __always_inline int into_tunnel(struct xdp_md *ctx, const struct packet *p, __u32 slot,
 				       enum outcome outcome)

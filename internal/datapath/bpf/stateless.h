@@ -73,8 +73,9 @@ static __always_inline int stateless(struct xdp_md *ctx, struct scratch *s)
 	__u32 slot = pick_again(&s->service, p);
 	struct dest *d = dest_at(slot);
 
-	if (!slot || !d || !serves(d, &s->key) || d->forwarding == FORWARD_MASQ)
-		return finish(OUTCOME_DROP_TABLE_FULL, XDP_DROP);
+	if (!slot || !d || !serves(d, &s->key) || d->forwarding == FORWARD_MASQ || p->flags & PACKET_QUOTED)
+		return finish(s->outcome == OUTCOME_DROP_HALF_OPEN ? OUTCOME_DROP_HALF_OPEN : OUTCOME_DROP_TABLE_FULL,
+			      XDP_DROP);
 	count_in(slot, p->length);
 	if (d->flags & DEST_LOCAL)
 		return finish(OUTCOME_PASS_LOCAL_SERVER, XDP_PASS);

@@ -3,6 +3,7 @@
  * at a time, with no process of ours alive. */
 #pragma once
 
+#include "defence.h"
 #include "rate.h"
 #include "table.h"
 
@@ -30,7 +31,7 @@ static __always_inline int prolong(struct conn *c, __u64 state, __u32 now)
 
 /* sweep_entry moves one entry on in its life, and returns 1 if it ended a connection. A function of its
  * own, verified once. */
-__noinline int sweep_entry(__u32 index, __u32 now)
+__noinline int sweep_entry(__u32 index, __u32 now, __u32 turn)
 {
 	struct conn *c = conn_at(index);
 	__u64 state;
@@ -40,6 +41,8 @@ __noinline int sweep_entry(__u32 index, __u32 now)
 	state = READ(c->state);
 	switch (STATE_LIFE(state)) {
 	case LIFE_LIVE:
+		if (is_dropped_entry(c, state, index, turn))
+			return expire(index);
 		if (!expired(c, state, now))
 			return 0;
 		return c->family & FAMILY_TEMPLATE && READ(c->hop) ? prolong(c, state, now) :
@@ -57,23 +60,24 @@ __noinline int sweep_entry(__u32 index, __u32 now)
 }
 
 /* sweep_slice sweeps the next entries, and gives the time until the next slice is due, in ms. */
-static __always_inline __u32 sweep_slice(struct sweep *k, __u32 now)
+static __always_inline __u32 sweep_slice(struct sweep *k, const struct control *c, __u32 now)
 {
 	__u32 zero = 0;
 	struct pool *pl = bpf_map_lookup_elem(&pool, &zero);
-	__u32 used, index, ended = 0, wait;
+	__u32 used, index, ended = 0, wait, turn;
 
 	if (!pl)
 		return TICK_LONGEST;
 	used = READ(pl->fresh);
 	index = k->cursor;
+	turn = drop_turn(c, k->passes);
 	for (__u32 i = 0; i < SLICE; i++) {
 		if (++index > used) {
 			index = 0;
 			k->passes++;
 			break;
 		}
-		ended += sweep_entry(index, now) & 1;
+		ended += sweep_entry(index, now, turn) & 1;
 		if (ended >= SLICE_ENDED)
 			break;
 	}
@@ -98,7 +102,11 @@ static __always_inline __u32 tick(__u32 now)
 		WRITE(c->overflow, 0);
 	k->ticks++;
 	estimate_some(k, c, now);
-	return sweep_slice(k, now);
+	if (now - k->judged >= JUDGE_INTERVAL) {
+		judge_defences(c);
+		k->judged = now;
+	}
+	return sweep_slice(k, c, now);
 }
 
 static int on_timer(void *map, __u32 *key, struct timer_value *v)

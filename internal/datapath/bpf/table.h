@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "half_open.h"
 #include "limits.h"
 #include "maps.h"
 #include "packet.h"
@@ -372,6 +373,7 @@ __noinline int expire(__u32 index)
 	retract(forward, slot_word(forward, index));
 	if (STATE_FORWARD(state) == FORWARD_MASQ)
 		retract(reverse, slot_word(reverse, index | SLOT_REVERSE));
+	count_half_open(state, 0);
 	count_end(c, index, slot, state);
 	return 1;
 }

@@ -47,6 +47,15 @@ static __always_inline bool has_checksum(__u32 tunnel)
 	}
 }
 
+/* discovers_path: without pmtu_disc what is IPv4 inside goes without DF, as large as the next hop takes it, and
+ * whoever finds it too large on the way fragments it. */
+static __always_inline bool discovers_path(__u8 family)
+{
+	struct control *k = control();
+
+	return family == FAMILY_V6 || (k && tuned(k, TUNE_PMTU_DISC));
+}
+
 static __always_inline bool look_inside(struct xdp_md *ctx, const struct scratch *s, __u32 tunnel,
 					struct inner *in)
 {
@@ -68,7 +77,7 @@ static __always_inline bool look_inside(struct xdp_md *ctx, const struct scratch
 		in->protocol = IPPROTO_IPIP;
 		in->class = ip->tos;
 		in->hops = ip->ttl;
-		in->dont_fragment = ip->frag_off & bpf_htons(IP_DONT_FRAGMENT);
+		in->dont_fragment = ip->frag_off & bpf_htons(IP_DONT_FRAGMENT) && discovers_path(s->packet.family);
 	} else {
 		struct ipv6hdr *ip = data + ETH_HLEN;
 
@@ -210,9 +219,9 @@ static __always_inline bool encapsulate(struct xdp_md *ctx, const struct dest *d
 #define LONGEST_PACKET 0xffff /* bytes: RFC 791, Section 3.1 */
 
 /* room gives the largest packet that may go into the tunnel; of LONGEST_PACKET when no MTU is known. */
-static __always_inline __u32 room(struct dest *d, __u64 hop, __u32 mtu, __u32 size, __u32 now)
+static __always_inline __u32 room(struct dest *d, __u8 family, __u64 hop, __u32 mtu, __u32 size, __u32 now)
 {
-	__u32 path = path_mtu(d, now);
+	__u32 path = discovers_path(family) ? path_mtu(d, now) : 0;
 	struct device *device;
 
 	if (!mtu) {
@@ -283,7 +292,7 @@ static __always_inline int send_in_tunnel(struct xdp_md *ctx, struct scratch *s)
 	tunnel = READ(d->tunnel);
 	in.size = shim_size(tunnel);
 	in.size += d->rip_family == FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	mtu = room(d, hop, mtu, in.size, now);
+	mtu = room(d, p->family, hop, mtu, in.size, now);
 	if (p->length > mtu && !may_be_joined(p, hop, in.size) && !made_to_fit(ctx, s, mtu))
 		return too_large(ctx, p, s->outcome, mtu);
 	if (!lower((void *)(long)ctx->data, (void *)(long)ctx->data_end, p->family) ||

@@ -333,6 +333,21 @@ struct controller {
 	__u32 generation;
 };
 
+/* Numbers as in IP_VS_TCP_S_* (linux/ip_vs.h); the sync protocol carries them. */
+enum tcp_state {
+	TCP_NONE,
+	TCP_ESTABLISHED,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT,
+	TCP_TIME_WAIT,
+	TCP_CLOSE,
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,
+	TCP_SYNACK,
+};
+
 /* State word: state (4 bits), flags (12), timeout in seconds (24), generation (24). Of a template the state
  * is but whether one of its connections was established. */
 #define STATE_MASK 0xfull
@@ -372,7 +387,7 @@ struct bucket {
 struct pool {
 	__u64 head;  /* tag << 32 | index of the first free entry; the tag counts pops (ABA) */
 	__u32 fresh; /* entries from here on were never used */
-	__u32 pad;
+	__u32 half_open; /* connections of a SYN and nothing more; after an upgrade it may be some below 0 */
 	__u64 live;  /* entries that are not FREE */
 };
 
@@ -426,6 +441,7 @@ enum tune {
 	TUNE_SCHEDULE_ICMP,
 	TUNE_SECURE_TCP,
 	TUNE_SLOPPY_TCP,
+	TUNE_HALF_OPEN_MAX, /* ours: percent of the connection table */
 	TUNES,
 };
 #define TUNE_ROWS 48
@@ -443,11 +459,25 @@ struct control {
 	__u32 tcp[TCP_STATES]; /* seconds, by state */
 	__u32 next_chunk;      /* Go: where the search for free chunks goes on, command after command */
 	__u32 epoch;           /* Go: of the services in force; one store of it is a whole transaction */
-	__u32 tune[TUNE_ROWS]; /* Go: by enum tune */
 	__u32 marks;           /* Go: the list in force: its half << 31 | number of rules */
 	__u32 inner;           /* Go: index of the veth device that has drover_xdp for packets from here; 0: none */
 	__u32 outer;           /* Go: index of its peer */
-	__u32 pad[13];
+	__u32 tune[TUNE_ROWS]; /* Go: by enum tune; the timer moves modes between 1 and 2 */
+	__u32 tunes;           /* Go: so many of them are set; a later version may know more */
+	__u32 defence;         /* the timer: DEFENCE_* */
+	__u32 drop_rate;       /* the timer: each so many-th new connection is dropped; 0: none */
+	__u32 drop_count;      /* programs: new connections since there is a rate */
+	__u32 pad[9];
+};
+
+#define DEFENCE_ENTRIES 0x1 /* half-open connections are ended by and by */
+#define DEFENCE_STATES 0x2  /* secure_tcp's table of states is in force */
+
+/* A service's own timeouts, seconds; 0: control's. */
+struct timeouts {
+	__u32 udp;
+	__u32 tcp[TCP_STATES]; /* by state */
+	__u32 pad[3];
 };
 
 /* Of the sweep; the timer alone. */
@@ -455,7 +485,7 @@ struct sweep {
 	__u32 cursor;  /* next entry */
 	__u32 longest; /* ns, the longest callback */
 	__u32 rate_cursor; /* next server to estimate rates of */
-	__u32 pad;
+	__u32 judged;      /* clock, ms, when the defences were last judged */
 	__u64 passes;
 	__u64 ticks;
 };
