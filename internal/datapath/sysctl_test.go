@@ -26,7 +26,7 @@ func settings(t *testing.T) string {
 
 func TestForwarding(t *testing.T) {
 	needRoot(t)
-	for _, before := range []string{"0 0", "1 0", "0 1", "1 1", "0 2"} {
+	for _, before := range []string{"0 0 0 0", "1 0 0 0", "0 1 1 0", "1 1 1 1", "0 2 0 1"} {
 		// A thread of its own: the settings are those of a namespace.
 		t.Run("before "+before, func(t *testing.T) {
 			t.Setenv("DROVER_RUN", t.TempDir())
@@ -41,7 +41,7 @@ func TestForwarding(t *testing.T) {
 				if err != nil || len(warnings) != 0 {
 					t.Fatalf("warnings %q, error %v", warnings, err)
 				}
-				if got := settings(t); got != "1 1" {
+				if got := settings(t); got != "1 1 1 1" {
 					t.Errorf("enabled: %s", got)
 				}
 			}

@@ -100,7 +100,10 @@ func (d *installed) whole(when string) {
 	d.works(when)
 	names, err := d.pinNames()
 	must(d.t, err)
-	want := []string{linkName(backName), linkName(frontName)}
+	want := []string{
+		linkName(backName), linkName(frontName), hookPin("xdp", innerName), hookPin("egress", "lo"),
+		hookPin("egress", backName), hookPin("egress", frontName), hookPin("ingress", innerName), hookPin("ingress", outerName),
+	}
 	for name := range d.spec().Maps {
 		if !strings.HasPrefix(name, ".") {
 			want = append(want, name)
@@ -115,7 +118,7 @@ func (d *installed) whole(when string) {
 	entry, err := ebpf.LoadPinnedProgram(d.pin(readyPin), nil)
 	must(d.t, err)
 	defer entry.Close()
-	for _, name := range []string{frontName, backName} {
+	for _, name := range []string{frontName, backName, innerName} {
 		if xdpOn(d.t, name) != programID(d.t, entry) {
 			d.t.Errorf("%s: %s does not run the pinned program", when, name)
 		}
