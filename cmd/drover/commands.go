@@ -12,6 +12,10 @@ func commands(env *environment) []*cobra.Command {
 		newLabCommand(env),
 		newMarkCommand(env),
 		newRealserverCommand(env),
+		newRestoreCommand(env),
+		newSaveCommand(env),
 		newSlowstartCommand(env),
+		newTimeoutsCommand(env),
+		newTuneCommand(env),
 	}
 }

@@ -55,21 +55,17 @@ func setVIP(vip, state string) error {
 	if state != vipActive && state != vipStandby {
 		return usageError("datapath vip %s %s: want active or standby", vip, state)
 	}
-	table, err := datapath.Open(true)
-	if err != nil {
-		return notLoaded(err)
-	}
-	defer table.Close() //nolint:errcheck // the change is made
-	return table.SetStandby(addr.Unmap(), state == vipStandby)
+	return withTable(true, func(table *datapath.Table) error {
+		return table.SetStandby(addr.Unmap(), state == vipStandby)
+	})
 }
 
 func showVIPs(env *environment, asJSON bool) error {
-	table, err := datapath.Open(false)
-	if err != nil {
-		return notLoaded(err)
-	}
-	defer table.Close() //nolint:errcheck // only read
-	states, err := vipStates(table)
+	var states []vipState
+	err := withTable(false, func(table *datapath.Table) (err error) {
+		states, err = vipStates(table)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"drover/internal/datapath"
 	"drover/internal/lvs"
@@ -34,7 +35,19 @@ the packet's mark, and later ones what earlier ones did.`,
 }
 
 // markFlags are a rule as it is written.
-type markFlags struct{ mark, protocol, destination, source, ports, sourcePorts, in string }
+type markFlags struct{ mark, protocol, family, destination, source, ports, sourcePorts, in string }
+
+// addTo makes the flags known.
+func (f *markFlags) addTo(flags *pflag.FlagSet) {
+	flags.StringVar(&f.mark, "mark", "", "mark to set; with a mask, only those bits")
+	flags.StringVar(&f.protocol, "proto", "", "tcp or udp (default: both)")
+	flags.StringVar(&f.family, "family", "", "4 or 6, where no address says it (default: both)")
+	flags.StringVar(&f.destination, "dst", "", "destination address or prefix")
+	flags.StringVar(&f.ports, "dport", "", "destination port or range")
+	flags.StringVar(&f.source, "src", "", "source address or prefix")
+	flags.StringVar(&f.sourcePorts, "sport", "", "source port or range")
+	flags.StringVar(&f.in, "in", "", "interface that the packet comes in by")
+}
 
 // rule reads the flags; its errors have the exit status of wrong usage.
 func (f markFlags) rule() (lvs.MarkRule, error) {
@@ -49,6 +62,10 @@ func (f markFlags) rule() (lvs.MarkRule, error) {
 		return r, usageError("--proto %s: want tcp or udp", f.protocol)
 	}
 	r.Protocol = protocol
+	families := map[string]lvs.Family{"": 0, "4": lvs.IPv4, "6": lvs.IPv6}
+	if r.Only, ok = families[f.family]; !ok {
+		return r, usageError("--family %s: want 4 or 6", f.family)
+	}
 	for _, p := range []struct {
 		flag, text string
 		to         *netip.Prefix
@@ -128,15 +145,8 @@ func newMarkAdd(env *environment) *cobra.Command {
 			})
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.mark, "mark", "", "mark to set; with a mask, only those bits")
-	flags.StringVar(&f.protocol, "proto", "", "tcp or udp (default: both)")
-	flags.StringVar(&f.destination, "dst", "", "destination address or prefix")
-	flags.StringVar(&f.ports, "dport", "", "destination port or range")
-	flags.StringVar(&f.source, "src", "", "source address or prefix")
-	flags.StringVar(&f.sourcePorts, "sport", "", "source port or range")
-	flags.StringVar(&f.in, "in", "", "interface that the packet comes in by")
-	flags.IntVar(&at, "at", 0, "number that the rule gets (default: the last)")
+	f.addTo(cmd.Flags())
+	cmd.Flags().IntVar(&at, "at", 0, "number that the rule gets (default: the last)")
 	return cmd
 }
 
@@ -167,7 +177,7 @@ func newMarkDel() *cobra.Command {
 			if err != nil || n < 1 {
 				return usageError("mark del %s: want the number of a rule, from 1", args[0])
 			}
-			return withTable(func(table *datapath.Table) error {
+			return withTable(true, func(table *datapath.Table) error {
 				rules, err := table.Marks()
 				if err != nil {
 					return err
@@ -187,19 +197,9 @@ func newMarkFlush() *cobra.Command {
 		Short: "Delete all rules",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return withTable(func(table *datapath.Table) error { return table.SetMarks(nil) })
+			return withTable(true, func(table *datapath.Table) error { return table.SetMarks(nil) })
 		},
 	}
-}
-
-// withTable opens the table for one change.
-func withTable(f func(*datapath.Table) error) error {
-	table, err := datapath.Open(true)
-	if err != nil {
-		return notLoaded(err)
-	}
-	defer table.Close() //nolint:errcheck // the change is made
-	return f(table)
 }
 
 // markRuleJSON is a rule as `drover mark list --json` prints it.
@@ -223,19 +223,16 @@ func newMarkList(env *environment) *cobra.Command {
 		Short: "Show the rules, and how many packets each matched",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			table, err := datapath.Open(false)
-			if err != nil {
-				return notLoaded(err)
-			}
-			defer table.Close() //nolint:errcheck // only read
-			rules, err := table.Marks()
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(env.stdout, markRulesJSON(rules))
-			}
-			return printMarks(newPrinter(env), rules)
+			return withTable(false, func(table *datapath.Table) error {
+				rules, err := table.Marks()
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(env.stdout, markRulesJSON(rules))
+				}
+				return printMarks(newPrinter(env), rules)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

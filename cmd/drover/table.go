@@ -29,6 +29,14 @@ func openOrLoad(env *environment) (*datapath.Table, error) {
 	if !errors.Is(err, datapath.ErrNotLoaded) {
 		return table, err
 	}
+	if _, err := load(env); err != nil {
+		return nil, err
+	}
+	return datapath.Open(true)
+}
+
+// load loads the data path because a command needs it, and says so.
+func load(env *environment) (*datapath.Loaded, error) {
 	loaded, err := datapath.Load(datapath.Options{})
 	if err != nil {
 		return nil, err
@@ -39,7 +47,7 @@ func openOrLoad(env *environment) (*datapath.Table, error) {
 	if !loaded.Already {
 		fmt.Fprintf(env.stderr, "drover: data path loaded on %s\n", interfaceNames(loaded.Interfaces))
 	}
-	return datapath.Open(true)
+	return loaded, nil
 }
 
 // orNil keeps a nil *datapath.Table from becoming a non-nil interface.

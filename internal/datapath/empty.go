@@ -84,3 +84,9 @@ func (EmptyTable) Tunes() []Tune { return DefaultTunes() }
 
 // SetTimeouts is ErrNotLoaded: there is nothing yet to keep them.
 func (EmptyTable) SetTimeouts(lvs.Timeouts) error { return ErrNotLoaded }
+
+// Marks gives none.
+func (EmptyTable) Marks() ([]lvs.MarkRule, error) { return nil, nil }
+
+// Standby gives none.
+func (EmptyTable) Standby() ([]netip.Addr, error) { return nil, nil }

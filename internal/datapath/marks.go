@@ -42,15 +42,9 @@ func (t *Table) Marks() ([]lvs.MarkRule, error) {
 // SetMarks puts a list of rules in the place of the one in force: packets meet one or the other. An error names
 // the rule that can't be, by its number from 1, and nothing is changed.
 func (t *Table) SetMarks(rules []lvs.MarkRule) error {
-	if len(rules) > maxMarkRules {
-		return fmt.Errorf("%d mark rules: at most %d", len(rules), maxMarkRules)
-	}
-	made := make([]directorMarkRule, len(rules))
-	for i, r := range rules {
-		var err error
-		if made[i], err = newMarkRule(r); err != nil {
-			return fmt.Errorf("mark rule %d: %w", i+1, err)
-		}
+	made, err := newMarkRules(rules)
+	if err != nil {
+		return err
 	}
 	rows, err := mapArray[directorMarkRule](t.maps.MarkRules)
 	if err != nil {
@@ -73,6 +67,26 @@ func (t *Table) SetMarks(rules []lvs.MarkRule) error {
 		t.setUses(usesMarks, 0)
 	}
 	return nil
+}
+
+// CheckMarks gives the error that SetMarks would give.
+func (t *Table) CheckMarks(rules []lvs.MarkRule) error {
+	_, err := newMarkRules(rules)
+	return err
+}
+
+func newMarkRules(rules []lvs.MarkRule) ([]directorMarkRule, error) {
+	if len(rules) > maxMarkRules {
+		return nil, fmt.Errorf("%d mark rules: at most %d", len(rules), maxMarkRules)
+	}
+	made := make([]directorMarkRule, len(rules))
+	for i, r := range rules {
+		var err error
+		if made[i], err = newMarkRule(r); err != nil {
+			return nil, fmt.Errorf("mark rule %d: %w", i+1, err)
+		}
+	}
+	return made, nil
 }
 
 func newMarkRule(r lvs.MarkRule) (directorMarkRule, error) {

@@ -105,3 +105,12 @@ func timeoutsFrom(row directorTimeouts) lvs.ServiceTimeouts {
 	}
 	return t
 }
+
+// MaxTimeout is the longest that a connection can have.
+const MaxTimeout = maxTimeout * time.Second
+
+// CommonTimeouts are those of services that have none of their own.
+func (t *Table) CommonTimeouts() lvs.ServiceTimeouts {
+	c := t.control.at(0)
+	return timeoutsFrom(directorTimeouts{Udp: c.Udp, Tcp: c.Tcp})
+}

@@ -22,8 +22,8 @@ type transaction struct {
 	timeoutRows   map[directorTimeouts]uint32 // of timeout_sets, in use; nil: not looked at
 	timeoutsTaken map[uint32]bool
 
-	more     int  // services than are stored
-	all      bool // all services are among the touched
+	more int  // services than are stored
+	all  bool // all services are among the touched
 }
 
 // A stagedService is a service as a transaction has it.

@@ -22,8 +22,9 @@ type Tune struct {
 	Unit    string `json:"unit,omitempty"`
 	Meaning string `json:"meaning"`
 
-	row  directorTune
-	mode bool // of a defence: the timer moves it between 1 and 2
+	row   directorTune
+	mode  bool   // of a defence: the timer moves it between 1 and 2
+	takes string // what Range gives; else it follows from the others
 }
 
 // IsSwitch tells whether it is off at 0 and on at any other value, as ip_vs has it.
@@ -32,7 +33,10 @@ func (t Tune) IsSwitch() bool { return t.Least == math.MinInt32 }
 // Range gives the values that it takes, for people.
 func (t Tune) Range() string {
 	text := fmt.Sprintf("%d..%d", t.Least, t.Most)
-	if t.IsSwitch() {
+	switch {
+	case t.takes != "":
+		return t.takes
+	case t.IsSwitch():
 		text = "0 or not 0"
 	}
 	if t.Unit != "" {
@@ -63,7 +67,7 @@ var tunes = []Tune{
 		Meaning: "fewer free entries of the connection table than this are scarce memory",
 	},
 	{
-		Name: "conn_reuse_mode", row: directorTuneTUNE_CONN_REUSE_MODE, Default: 1, Least: math.MinInt32, Most: math.MaxInt32,
+		Name: "conn_reuse_mode", row: directorTuneTUNE_CONN_REUSE_MODE, Default: 1, Least: math.MinInt32, Most: math.MaxInt32, takes: "0, 1, 2 or 3",
 		Meaning: "SYN on an old connection: 0 its server, 1 a new one after TIME_WAIT or CLOSE, 2 and 3 after FIN_WAIT too",
 	},
 	{

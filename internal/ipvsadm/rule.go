@@ -10,8 +10,20 @@ var protocolSwitches = map[lvs.Protocol]string{lvs.TCP: "-t", lvs.UDP: "-u", lvs
 
 // printServiceRule prints the commands that make a service and its destinations again.
 func (s *session) printServiceRule(f format, svc *lvs.ServiceState) {
-	address := s.serviceSwitch(f, &svc.Service)
-	s.print("-A %s -s %s", address, svc.Scheduler)
+	s.printAddService(f, svc, schedulerFlagNames(&svc.Service))
+	for _, dst := range sortedDestinations(f, svc) {
+		s.print("%s\n", s.serverRule(f, svc, &dst))
+	}
+}
+
+// serverRule gives the command that adds a server; as ipvsadm's without thresholds.
+func (s *session) serverRule(f format, svc *lvs.ServiceState, dst *lvs.Destination) string {
+	return fmt.Sprintf("-a %s -r %s %s -w %d%s", s.serviceSwitch(f, &svc.Service), s.endpoint(f, svc.Protocol, dst.Addr),
+		forwardingSwitch(dst.Forwarding), dst.Weight, tunnelRule(dst))
+}
+
+func (s *session) printAddService(f format, svc *lvs.ServiceState, flags string) {
+	s.print("-A %s -s %s", s.serviceSwitch(f, &svc.Service), svc.Scheduler)
 	if svc.Flags&lvs.Persistent != 0 {
 		s.print(" -p %d", seconds(svc.Timeout))
 		if mask := granularity(&svc.Service); mask != "" {
@@ -25,14 +37,10 @@ func (s *session) printServiceRule(f format, svc *lvs.ServiceState) {
 		s.print(" -o")
 	}
 	// sh and mh have no name for the third flag, for which ipvsadm prints a -b without argument.
-	if names := schedulerFlagNames(&svc.Service); names != "" {
-		s.print(" -b %s", names)
+	if flags != "" {
+		s.print(" -b %s", flags)
 	}
 	s.print("\n")
-	for _, dst := range sortedDestinations(f, svc) {
-		s.print("-a %s -r %s %s -w %d%s\n", address, s.endpoint(f, svc.Protocol, dst.Addr),
-			forwardingSwitch(dst.Forwarding), dst.Weight, tunnelRule(&dst))
-	}
 }
 
 // serviceSwitch gives "-t 192.0.2.1:80" or "-f 1 -6". A mark over 2^31 is printed as it is, where
