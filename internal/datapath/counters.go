@@ -62,6 +62,8 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_DROP_LOOPBACK, Counter{Name: "loopback", Verdict: verdictDrop, Help: "from outside, by NAT to a server on a loopback address: as with ip_vs, use -g"}},
 	{directorOutcomeOUTCOME_DROP_HALF_OPEN, Counter{Name: "half_open", Verdict: verdictDrop, Help: "half-open connections have their share of the table, and it needs an entry (NAT)"}},
 	{directorOutcomeOUTCOME_DROP_OVERLOAD, Counter{Name: "overload", Verdict: verdictDrop, Help: "one of so many new connections, by the tune drop_packet"}},
+	{directorOutcomeOUTCOME_DROP_ACCESS, Counter{Name: "access", Verdict: verdictDrop, Help: "an access rule denies it: see drover acl list"}},
+	{directorOutcomeOUTCOME_DROP_LIMIT, Counter{Name: "limit", Verdict: verdictDrop, Help: "its source begins more connections than drover acl limit allows"}},
 	{directorOutcomeOUTCOME_DROP_INTERNAL, Counter{Name: "internal", Verdict: verdictDrop, Help: "a defect of Drover's: please report it"}},
 }
 

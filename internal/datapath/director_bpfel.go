@@ -13,6 +13,41 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type directorAccessNode struct {
+	_   structs.HostLayout
+	Key [8]uint64
+}
+
+type directorAccessReason struct {
+	_    structs.HostLayout
+	Text [64]uint8
+}
+
+type directorAccessRule struct {
+	_        structs.HostLayout
+	Prefix   directorAddr
+	Vip      directorAddr
+	Hits     uint64
+	Next     uint32
+	Expires  uint32
+	Ifindex  uint32
+	Reason   uint16
+	Port     uint16
+	Protocol uint8
+	Family   uint8
+	Bits     uint8
+	Flags    uint8
+	_        [4]byte
+}
+
+type directorAccessTree struct {
+	_      structs.HostLayout
+	First  [7]uint32
+	Layers uint32
+	Leaves uint32
+	Pad    [7]uint32
+}
+
 type directorAddr struct {
 	_    structs.HostLayout
 	Byte [16]uint8
@@ -40,6 +75,12 @@ type directorBucket struct {
 	Slot [8]uint64
 }
 
+type directorBucketOfTokens struct {
+	_      structs.HostLayout
+	Tokens uint32
+	Filled uint32
+}
+
 type directorChunk struct {
 	_    structs.HostLayout
 	Word [8]uint64
@@ -61,25 +102,29 @@ type directorConn struct {
 }
 
 type directorControl struct {
-	_         structs.HostLayout
-	Now       uint32
-	LastDest  uint32
-	Uses      uint32
-	Watch     uint32
-	Udp       uint32
-	Overflow  uint32
-	Tcp       [16]uint32
-	NextChunk uint32
-	Epoch     uint32
-	Marks     uint32
-	Inner     uint32
-	Outer     uint32
-	Tune      [48]uint32
-	Tunes     uint32
-	Defence   uint32
-	DropRate  uint32
-	DropCount uint32
-	Pad       [9]uint32
+	_          structs.HostLayout
+	Now        uint32
+	LastDest   uint32
+	Uses       uint32
+	Watch      uint32
+	Udp        uint32
+	Overflow   uint32
+	Tcp        [16]uint32
+	NextChunk  uint32
+	Epoch      uint32
+	Marks      uint32
+	Inner      uint32
+	Outer      uint32
+	Access     uint32
+	Second     uint32
+	LimitRate  uint32
+	LimitBurst uint32
+	Tune       [48]uint32
+	Tunes      uint32
+	Defence    uint32
+	DropRate   uint32
+	DropCount  uint32
+	Pad        [5]uint32
 }
 
 type directorController struct {
@@ -303,8 +348,10 @@ const (
 	directorOutcomeOUTCOME_DROP_LOOPBACK        directorOutcome = 32
 	directorOutcomeOUTCOME_DROP_HALF_OPEN       directorOutcome = 33
 	directorOutcomeOUTCOME_DROP_OVERLOAD        directorOutcome = 34
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 35
-	directorOutcomeOUTCOMES                     directorOutcome = 36
+	directorOutcomeOUTCOME_DROP_ACCESS          directorOutcome = 35
+	directorOutcomeOUTCOME_DROP_LIMIT           directorOutcome = 36
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 37
+	directorOutcomeOUTCOMES                     directorOutcome = 38
 )
 
 type directorPath struct {
@@ -495,6 +542,10 @@ type directorTurn struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	directorMapAccessNodes       = "access_nodes"
+	directorMapAccessReasons     = "access_reasons"
+	directorMapAccessRules       = "access_rules"
+	directorMapAccessTrees       = "access_trees"
 	directorMapAnswerRate        = "answer_rate"
 	directorMapBlocks            = "blocks"
 	directorMapBuckets           = "buckets"
@@ -522,6 +573,7 @@ const (
 	directorMapReplicaSets       = "replica_sets"
 	directorMapScratches         = "scratches"
 	directorMapServices          = "services"
+	directorMapSources           = "sources"
 	directorMapStages            = "stages"
 	directorMapStandby           = "standby"
 	directorMapSumChunks         = "sum_chunks"
@@ -534,11 +586,13 @@ const (
 	directorProgArriveByPair     = "arrive_by_pair"
 	directorProgAskNeighbour     = "ask_neighbour"
 	directorProgConnectServer    = "connect_server"
+	directorProgDenyOne          = "deny_one"
 	directorProgDrawTwo          = "draw_two"
 	directorProgDroverXdp        = "drover_xdp"
 	directorProgForwardStateless = "forward_stateless"
 	directorProgFragment         = "fragment"
 	directorProgIcmp             = "icmp"
+	directorProgKnownConn        = "known_conn"
 	directorProgLeaveByInterface = "leave_by_interface"
 	directorProgLeaveByLo        = "leave_by_lo"
 	directorProgMarkOne          = "mark_one"
@@ -610,11 +664,13 @@ type directorProgramSpecs struct {
 	ArriveByPair     *ebpf.ProgramSpec `ebpf:"arrive_by_pair"`
 	AskNeighbour     *ebpf.ProgramSpec `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.ProgramSpec `ebpf:"connect_server"`
+	DenyOne          *ebpf.ProgramSpec `ebpf:"deny_one"`
 	DrawTwo          *ebpf.ProgramSpec `ebpf:"draw_two"`
 	DroverXdp        *ebpf.ProgramSpec `ebpf:"drover_xdp"`
 	ForwardStateless *ebpf.ProgramSpec `ebpf:"forward_stateless"`
 	Fragment         *ebpf.ProgramSpec `ebpf:"fragment"`
 	Icmp             *ebpf.ProgramSpec `ebpf:"icmp"`
+	KnownConn        *ebpf.ProgramSpec `ebpf:"known_conn"`
 	LeaveByInterface *ebpf.ProgramSpec `ebpf:"leave_by_interface"`
 	LeaveByLo        *ebpf.ProgramSpec `ebpf:"leave_by_lo"`
 	MarkOne          *ebpf.ProgramSpec `ebpf:"mark_one"`
@@ -635,6 +691,10 @@ type directorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorMapSpecs struct {
+	AccessNodes    *ebpf.MapSpec `ebpf:"access_nodes"`
+	AccessReasons  *ebpf.MapSpec `ebpf:"access_reasons"`
+	AccessRules    *ebpf.MapSpec `ebpf:"access_rules"`
+	AccessTrees    *ebpf.MapSpec `ebpf:"access_trees"`
 	AnswerRate     *ebpf.MapSpec `ebpf:"answer_rate"`
 	Blocks         *ebpf.MapSpec `ebpf:"blocks"`
 	Buckets        *ebpf.MapSpec `ebpf:"buckets"`
@@ -662,6 +722,7 @@ type directorMapSpecs struct {
 	ReplicaSets    *ebpf.MapSpec `ebpf:"replica_sets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
+	Sources        *ebpf.MapSpec `ebpf:"sources"`
 	Stages         *ebpf.MapSpec `ebpf:"stages"`
 	Standby        *ebpf.MapSpec `ebpf:"standby"`
 	SumChunks      *ebpf.MapSpec `ebpf:"sum_chunks"`
@@ -705,6 +766,10 @@ func (o *directorObjects) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorMaps struct {
+	AccessNodes    *ebpf.Map `ebpf:"access_nodes"`
+	AccessReasons  *ebpf.Map `ebpf:"access_reasons"`
+	AccessRules    *ebpf.Map `ebpf:"access_rules"`
+	AccessTrees    *ebpf.Map `ebpf:"access_trees"`
 	AnswerRate     *ebpf.Map `ebpf:"answer_rate"`
 	Blocks         *ebpf.Map `ebpf:"blocks"`
 	Buckets        *ebpf.Map `ebpf:"buckets"`
@@ -732,6 +797,7 @@ type directorMaps struct {
 	ReplicaSets    *ebpf.Map `ebpf:"replica_sets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Services       *ebpf.Map `ebpf:"services"`
+	Sources        *ebpf.Map `ebpf:"sources"`
 	Stages         *ebpf.Map `ebpf:"stages"`
 	Standby        *ebpf.Map `ebpf:"standby"`
 	SumChunks      *ebpf.Map `ebpf:"sum_chunks"`
@@ -743,6 +809,10 @@ type directorMaps struct {
 
 func (m *directorMaps) Close() error {
 	return _DirectorClose(
+		m.AccessNodes,
+		m.AccessReasons,
+		m.AccessRules,
+		m.AccessTrees,
 		m.AnswerRate,
 		m.Blocks,
 		m.Buckets,
@@ -770,6 +840,7 @@ func (m *directorMaps) Close() error {
 		m.ReplicaSets,
 		m.Scratches,
 		m.Services,
+		m.Sources,
 		m.Stages,
 		m.Standby,
 		m.SumChunks,
@@ -803,11 +874,13 @@ type directorPrograms struct {
 	ArriveByPair     *ebpf.Program `ebpf:"arrive_by_pair"`
 	AskNeighbour     *ebpf.Program `ebpf:"ask_neighbour"`
 	ConnectServer    *ebpf.Program `ebpf:"connect_server"`
+	DenyOne          *ebpf.Program `ebpf:"deny_one"`
 	DrawTwo          *ebpf.Program `ebpf:"draw_two"`
 	DroverXdp        *ebpf.Program `ebpf:"drover_xdp"`
 	ForwardStateless *ebpf.Program `ebpf:"forward_stateless"`
 	Fragment         *ebpf.Program `ebpf:"fragment"`
 	Icmp             *ebpf.Program `ebpf:"icmp"`
+	KnownConn        *ebpf.Program `ebpf:"known_conn"`
 	LeaveByInterface *ebpf.Program `ebpf:"leave_by_interface"`
 	LeaveByLo        *ebpf.Program `ebpf:"leave_by_lo"`
 	MarkOne          *ebpf.Program `ebpf:"mark_one"`
@@ -831,11 +904,13 @@ func (p *directorPrograms) Close() error {
 		p.ArriveByPair,
 		p.AskNeighbour,
 		p.ConnectServer,
+		p.DenyOne,
 		p.DrawTwo,
 		p.DroverXdp,
 		p.ForwardStateless,
 		p.Fragment,
 		p.Icmp,
+		p.KnownConn,
 		p.LeaveByInterface,
 		p.LeaveByLo,
 		p.MarkOne,

@@ -77,7 +77,7 @@ func stagePrograms(p *directorPrograms) []*ebpf.Program {
 	return []*ebpf.Program{
 		p.NewConn, p.SchedWalk, p.SchedLeast, p.SchedTable, p.ConnectServer, p.ForwardStateless,
 		p.AnswerError, p.AskNeighbour, p.Icmp, p.Fragment,
-		p.SchedRand, p.Tunnel, p.TunnelError, p.PersistClient, p.AnswerReset, p.PersistTemplate,
+		p.SchedRand, p.Tunnel, p.TunnelError, p.PersistClient, p.AnswerReset, p.KnownConn, p.PersistTemplate,
 	}
 }
 

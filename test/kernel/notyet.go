@@ -17,16 +17,9 @@ type omission struct {
 // list is filtered out of what they make. Later issues empty it. Scheduler twos is the exception that
 // stays: Debian's kernel is built without it, so there is nothing to compare with.
 var notYet = []omission{
-	{"firewall-mark services (-f)", func(c call) bool { return c.adds() && c.service.Mark != 0 }},
 	{"SCTP services (--sctp-service)", func(c call) bool { return c.adds() && c.service.Protocol == lvs.SCTP }},
-	{"persistence (-p)", func(c call) bool { return c.service.Flags&lvs.Persistent != 0 }},
 	{"persistence engines (--pe)", func(c call) bool { return c.service.PE != "" }},
-	{"one-packet scheduling (-o)", func(c call) bool { return c.service.Flags&lvs.OnePacket != 0 }},
 	{"the scheduler twos (not in Debian's kernel)", scheduler("twos")},
-	{"connection thresholds (-x, -y)", func(c call) bool { return c.server.Upper != 0 || c.server.Lower != 0 }},
-	{"real servers on the director itself (decided: the design's later steps)", func(c call) bool {
-		return c.asksServer() && isDirectors(c.server.Addr.Addr())
-	}},
 	{"the connection sync daemon (--start-daemon)", func(c call) bool { return c.op == "start daemon" }},
 }
 
@@ -57,8 +50,6 @@ func scheduler(name string) func(call) bool {
 
 // adds tells a call that would let something new in.
 func (c call) adds() bool { return c.op == "add service" || c.op == "add server" }
-
-func (c call) asksServer() bool { return c.op == "add server" || c.op == "edit server" }
 
 // isDirectors tells whether an address is one of the director's own; see topology.
 func isDirectors(a netip.Addr) bool {

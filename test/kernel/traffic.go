@@ -64,7 +64,7 @@ func (t *trafficker) add(line string) bool {
 }
 
 func (t *trafficker) begin() {
-	for !t.add("$ ipvsadm -A " + t.service + " " + t.anyScheduler()) {
+	for !t.add("$ ipvsadm -A " + t.service + " " + t.anyScheduler() + t.anyPersistence()) {
 	}
 	for range 1 + t.IntN(5) {
 		t.addServer(1 + t.IntN(servers))
@@ -80,6 +80,30 @@ func (t *trafficker) anyScheduler() string {
 	return "-s " + name + flags
 }
 
+// anyPersistence gives -p with a mask of any size, or of UDP -o, or nothing.
+func (t *trafficker) anyPersistence() string {
+	mask := t.one("", " -M 255.255.255.0", " -M 255.255.255.254", " -M 0.0.0.255")
+	if t.v6 {
+		mask = t.one("", " -M 64", " -M 125")
+	}
+	switch {
+	case t.chance(35):
+		return t.one(" -p", " -p 10", " -p 3600") + mask
+	case t.protocol == "udp" && t.chance(30):
+		return " -o"
+	}
+	return ""
+}
+
+// anyThresholds gives -x and -y for a server, or nothing.
+func (t *trafficker) anyThresholds() string {
+	if !t.chance(25) {
+		return ""
+	}
+	upper := 1 + t.IntN(4)
+	return fmt.Sprintf(" -x %d", upper) + t.one("", fmt.Sprintf(" -y %d", t.IntN(upper+1)))
+}
+
 func (t *trafficker) server(n int) string {
 	if t.v6 {
 		return fmt.Sprintf("[2001:db8:2::%d]:PORT1", n)
@@ -93,7 +117,7 @@ func (t *trafficker) server(n int) string {
 func (t *trafficker) way(n int) string { return t.forward[n%len(t.forward)] }
 
 func (t *trafficker) addServer(n int) {
-	line := fmt.Sprintf("$ ipvsadm -a %s -r %s %s -w %d", t.service, t.server(n), t.way(n), t.weight())
+	line := fmt.Sprintf("$ ipvsadm -a %s -r %s %s -w %d", t.service, t.server(n), t.way(n), t.weight()) + t.anyThresholds()
 	if t.way(n) == "-i" {
 		line += t.one("", "", " --tun-type gre", " --tun-type gue --tun-port 6080", " --tun-type gre --tun-csum",
 			" --tun-type gue --tun-port 6080 --tun-csum")
@@ -113,7 +137,7 @@ func (t *trafficker) act() {
 	case n < 95:
 		t.change()
 	default:
-		t.add("$ ipvsadm -Ln --nosort")
+		t.add("$ ipvsadm -Ln --nosort" + t.one("", " --persistent-conn", " --thresholds"))
 	}
 }
 
@@ -173,7 +197,7 @@ func (t *trafficker) change() {
 	}
 	switch k := t.IntN(20); {
 	case k < 7:
-		t.add(fmt.Sprintf("$ ipvsadm -e %s %s -w %d", named, t.way(n), t.weight()))
+		t.add(fmt.Sprintf("$ ipvsadm -e %s %s -w %d", named, t.way(n), t.weight()) + t.anyThresholds())
 	case k < 10:
 		t.add(fmt.Sprintf("$ ipvsadm -e %s %s -w 0", named, t.way(n)))
 	case k < 13:
@@ -181,7 +205,7 @@ func (t *trafficker) change() {
 	case k < 17:
 		t.addServer(1 + t.IntN(servers))
 	case k < 19:
-		t.add("$ ipvsadm -E " + t.service + " " + t.anyScheduler())
+		t.add("$ ipvsadm -E " + t.service + " " + t.anyScheduler() + t.anyPersistence())
 	case t.chance(30): // ip_vs zeroes what it showed last, so it is given the time to show all
 		t.add("wait 3s")
 		t.add("$ ipvsadm -Z " + t.service)

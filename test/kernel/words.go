@@ -67,7 +67,7 @@ func (c *commander) serviceOptions() string {
 		all = append(all, c.one("", "-b "+scheduler+"-port", "-b "+scheduler+"-fallback,"+scheduler+"-port"))
 	}
 	for _, o := range []string{"-p", "-p 100", "-p " + c.number(), "-M 255.255.255.0", "-M " + c.number(), "-M 64", "-o", "--ops", "--pe sip", "--pe nosuch"} {
-		if c.chance(2) {
+		if c.chance(4) {
 			all = append(all, o)
 		}
 	}

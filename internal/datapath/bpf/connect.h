@@ -219,6 +219,15 @@ static __always_inline __u64 own(const struct scratch *s, __u32 index)
 	return STATE_FLAG_CONTROLLED;
 }
 
+/* begin_controlled tells the template of a connection's beginning. */
+static __always_inline void begin_controlled(__u32 index, __u64 state)
+{
+	if (!(state & STATE_FLAG_INACTIVE))
+		count_controlled(index, CONTROLLED_ACTIVE);
+	if ((state & STATE_MASK) == TCP_ESTABLISHED)
+		assure(index);
+}
+
 /* disown undoes own for an entry that does not come to life. */
 static __always_inline void disown(__u32 index, __u64 flags)
 {
@@ -269,20 +278,6 @@ static __always_inline bool publish_reverse(struct conn *c, const struct dest *d
 		return false;
 	}
 	return true;
-}
-
-/* lost goes on with the connection that was first. */
-static __always_inline int lost(struct xdp_md *ctx, const struct packet *p,
-				const struct control *k)
-{
-	__u32 slot;
-	struct conn *c = find(p, &slot);
-
-	if (!c)
-		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
-	if (p->flags & PACKET_QUOTED)
-		return hand_on(ctx, STAGE_ICMP);
-	return known(ctx, p, c, slot, k);
 }
 
 /* serves tells whether the server is still one of the service. It is not when the service's list was
@@ -337,15 +332,15 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (lost_to_rival(p, word, position) || !confirm(c, state, slot)) {
 		disown(index, flags);
 		withdraw(c, state, p->hash, word);
-		return lost(ctx, p, k);
+		return hand_on(ctx, STAGE_KNOWN); /* the one that was first */
 	}
 	forwarding = STATE_FORWARD(state);
 	if (forwarding == FORWARD_MASQ && !publish_reverse(c, d, index, now)) {
 		expire(index);
 		return finish(OUTCOME_DROP_BUCKET_FULL, XDP_DROP);
 	}
-	if (flags & STATE_FLAG_CONTROLLED && (state & STATE_MASK) == TCP_ESTABLISHED)
-		assure(index);
+	if (flags & STATE_FLAG_CONTROLLED)
+		begin_controlled(index, state);
 	if (p->flags & PACKET_FIRST_FRAGMENT)
 		remember(p, s->fragment);
 	count_new(slot);

@@ -7,6 +7,7 @@
 #include "end.h"
 #include "existing.h"
 #include "fragments.h"
+#include "limit.h"
 #include "locality.h"
 #include "make_error.h"
 #include "neighbour.h"
@@ -162,6 +163,8 @@ STAGE(new_conn)
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (is_standby(&p->destination, k))
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
+	if (refuses(ctx, p, k))
+		return finish(OUTCOME_DROP_ACCESS, XDP_DROP);
 	s->service = *service;
 	if (!begins(p, k)) {
 		if (overflowed())
@@ -173,6 +176,8 @@ STAGE(new_conn)
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
 	if (is_dropped(k))
 		return finish(OUTCOME_DROP_OVERLOAD, XDP_DROP);
+	if (is_over_limit(p))
+		return finish(OUTCOME_DROP_LIMIT, XDP_DROP);
 	s->controller.index = 0;
 	if (s->service.flags & SERVICE_PERSISTENT)
 		return hand_on(ctx, STAGE_PERSIST);
@@ -232,6 +237,19 @@ STAGE(sched_rand)
 STAGE(connect_server)
 {
 	return connect(ctx, s);
+}
+
+/* The packet's connection was begun meanwhile. */
+STAGE(known_conn)
+{
+	struct control *k = control();
+	struct conn *c;
+	__u32 slot;
+
+	c = find(&s->packet, &slot);
+	if (!c || !k)
+		return finish(OUTCOME_DROP_CONTENDED, XDP_DROP);
+	return known(ctx, &s->packet, c, slot, k);
 }
 
 STAGE(forward_stateless)
@@ -419,4 +437,18 @@ int mark_one(struct marked *m)
 	p.family = m->family;
 	mark_packet(&p, &marking);
 	return marking.mark;
+}
+
+/* For tests: whether the access rules deny a packet. */
+SEC("syscall")
+int deny_one(struct marked *m)
+{
+	struct packet p = {};
+
+	p.source = m->source;
+	p.destination = m->destination;
+	p.dport = m->dport;
+	p.protocol = m->protocol;
+	p.family = m->family;
+	return is_denied(&p, m->ifindex);
 }

@@ -2,6 +2,7 @@
 /* A packet of a known connection. */
 #pragma once
 
+#include "access.h"
 #include "count.h"
 #include "forward.h"
 #include "local.h"
@@ -105,6 +106,8 @@ static __always_inline int known(struct xdp_md *ctx, const struct packet *p, str
 		return from_server(ctx, p, c, SLOT_INDEX(slot_word), k);
 	if (is_standby(&p->destination, k))
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
+	if (refuses(ctx, p, k))
+		return finish(OUTCOME_DROP_ACCESS, XDP_DROP);
 	return from_client(ctx, p, c, SLOT_INDEX(slot_word), k);
 }
 

@@ -54,6 +54,6 @@ static __always_inline bool gives_way(const struct conn *c, __u64 state)
 	if (STATE_LIFE(state) != LIFE_LIVE)
 		return false;
 	if (c->family & FAMILY_TEMPLATE)
-		return !(state & STATE_ASSURED) && !READ(c->hop);
+		return !(state & STATE_ASSURED) && !CONTROLLED(READ(c->hop));
 	return is_half_open(state);
 }

@@ -38,6 +38,8 @@ enum outcome {
 	OUTCOME_DROP_LOOPBACK, /* NAT: its server is on a loopback address, and it came from outside */
 	OUTCOME_DROP_HALF_OPEN, /* half-open connections have their share, and it needs an entry (NAT) */
 	OUTCOME_DROP_OVERLOAD,  /* drop_packet: one of so many new connections */
+	OUTCOME_DROP_ACCESS,   /* an access rule denies it */
+	OUTCOME_DROP_LIMIT,    /* its source begins too many connections */
 	OUTCOME_DROP_INTERNAL,  /* a map or stage is missing: a defect of ours */
 	OUTCOMES,
 };

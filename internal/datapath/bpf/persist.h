@@ -26,6 +26,14 @@ static __always_inline void template_packet(struct packet *t, const struct scrat
 	hash_packet(t);
 }
 
+/* is_in_use tells whether one of a template's connections goes on: of UDP any that is there. */
+static __always_inline bool is_in_use(const struct conn *t)
+{
+	__u64 count = READ(t->hop);
+
+	return t->protocol == IPPROTO_UDP ? CONTROLLED(count) : count >> 32;
+}
+
 /* is_kept tells whether a template leads to its server still. */
 static __always_inline bool is_kept(const struct conn *t, const struct control *k)
 {
@@ -33,7 +41,7 @@ static __always_inline bool is_kept(const struct conn *t, const struct control *
 
 	if (!d || !(d->flags & DEST_AVAILABLE))
 		return false;
-	if (d->flags & DEST_DRAIN && !READ(t->hop))
+	if (d->flags & DEST_DRAIN && !is_in_use(t))
 		return false;
 	return READ(d->weight) || !tuned(k, TUNE_EXPIRE_QUIESCENT_TEMPLATE);
 }
@@ -77,7 +85,7 @@ static __always_inline int persist(struct xdp_md *ctx, struct scratch *s)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	template_packet(&wanted, s);
 	t = find(&wanted, &slot);
-	if (t && expired(t, READ(t->state), READ(k->now)) && !READ(t->hop)) {
+	if (t && expired(t, READ(t->state), READ(k->now)) && !CONTROLLED(READ(t->hop))) {
 		expire(SLOT_INDEX(slot));
 		t = NULL;
 	}

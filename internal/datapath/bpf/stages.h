@@ -21,6 +21,7 @@ enum stage {
 	STAGE_TUNNEL_ERROR, /* an ICMP error came that may be about a tunnel's packet */
 	STAGE_PERSIST,   /* a new connection of a persistent service */
 	STAGE_RESET,     /* a packet of a connection that is to be ended */
+	STAGE_KNOWN,     /* another CPU has begun the packet's connection */
 	STAGE_TEMPLATE,  /* a server was chosen, for all that the client will ask for */
 	STAGES,
 };

@@ -163,6 +163,16 @@ __noinline int assure(__u32 index)
 	return 0;
 }
 
+/* count_controlled changes what a connection's template counts. */
+__noinline int count_controlled(__u32 index, __u64 change)
+{
+	struct conn *t = controller_of(index);
+
+	if (t)
+		__sync_fetch_and_add(&t->hop, change);
+	return 0;
+}
+
 /* move_state makes the change of state that was seen to be due, and moves the destination's counters
  * with it. Of CPUs that do so at once, each makes its own in turn. */
 __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_server)
@@ -190,6 +200,8 @@ __noinline int move_state(__u32 index, __u8 protocol, __u8 event, __u8 from_serv
 		if (word & STATE_FLAG_CONTROLLED && o.protocol == IPPROTO_TCP &&
 		    (word & STATE_MASK) == TCP_ESTABLISHED)
 			assure(index);
+		if (word & STATE_FLAG_CONTROLLED && (old ^ word) & STATE_FLAG_INACTIVE)
+			count_controlled(index, word & STATE_FLAG_INACTIVE ? -CONTROLLED_ACTIVE : CONTROLLED_ACTIVE);
 		if ((old ^ word) & STATE_FLAG_INACTIVE)
 			count_conns(slot, word & STATE_FLAG_INACTIVE ?
 						     CONNS_INACTIVE - CONNS_ACTIVE :

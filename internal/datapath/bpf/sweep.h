@@ -15,6 +15,7 @@
 #define RESTING_TIME 1000    /* ms */
 #define OVERFLOW_TIME 60000  /* ms: so long there may be connections without entries */
 #define NS_PER_MS 1000000ull
+#define NS_PER_SECOND 1000000000ull
 #define TEMPLATE_STEP 60     /* seconds */
 
 /* prolong lets a template live on for a minute, as connections belong to it. That is its timeout from
@@ -45,7 +46,7 @@ __noinline int sweep_entry(__u32 index, __u32 now, __u32 turn)
 			return expire(index);
 		if (!expired(c, state, now))
 			return 0;
-		return c->family & FAMILY_TEMPLATE && READ(c->hop) ? prolong(c, state, now) :
+		return c->family & FAMILY_TEMPLATE && CONTROLLED(READ(c->hop)) ? prolong(c, state, now) :
 								     expire(index);
 	case LIFE_DEAD:
 		WRITE(c->seen, now);
@@ -98,6 +99,7 @@ static __always_inline __u32 tick(__u32 now)
 	if (!k || !c)
 		return TICK_LONGEST;
 	WRITE(c->now, now);
+	WRITE(c->second, bpf_ktime_get_ns() / NS_PER_SECOND);
 	if (READ(c->overflow) && now - READ(c->overflow) > OVERFLOW_TIME)
 		WRITE(c->overflow, 0);
 	k->ticks++;

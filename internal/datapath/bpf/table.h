@@ -346,7 +346,7 @@ static __always_inline void count_end(const struct conn *c, __u32 index, __u32 s
 		return;
 	t = controller_of(index);
 	if (t)
-		__sync_fetch_and_add(&t->hop, -1);
+		__sync_fetch_and_add(&t->hop, -CONTROLLED_ONE - (state & STATE_FLAG_INACTIVE ? 0 : CONTROLLED_ACTIVE));
 }
 
 /* expire ends a LIVE connection or template: whoever swaps its state first removes it and moves the

@@ -324,8 +324,11 @@ struct conn {
 	__u32 seen;    /* clock, ms, of the last packet; of a RESTING entry, since when */
 	__u32 dest;    /* slot; in a FREE entry the next free one */
 	__u64 hop;     /* to the client, for NAT's replies; a word as in struct hop. Of a template: how many
-			* connections belong to it */
+			* connections belong to it, and in the high 32 bits how many of them are active */
 };
+#define CONTROLLED_ONE 1ull
+#define CONTROLLED_ACTIVE (1ull << 32)
+#define CONTROLLED(word) ((__u32)(word))
 
 /* Who a connection belongs to: index of its template, and the template's generation at that time. */
 struct controller {
@@ -412,6 +415,45 @@ struct mark_rule {
 	__u64 pad2;
 };
 
+/* Access rules; see access.h. */
+#define MAX_ACCESS_RULES 131072 /* less one: 0 is no rule */
+#define MAX_ACCESS_REASONS 4096
+#define ACCESS_KEYS 8
+#define ACCESS_LAYERS 7       /* 8 to this power is more than the beginnings that there can be */
+#define ACCESS_CANDIDATES 64  /* rules that are looked at for one packet */
+#define ACCESS_TREE 0x80000000u
+struct access_node {
+	__u64 key[ACCESS_KEYS]; /* ascending; what is not used: all ones */
+};
+
+struct access_tree {
+	__u32 first[ACCESS_LAYERS]; /* node of each layer */
+	__u32 layers;
+	__u32 leaves; /* first node of what the beginnings lead to */
+	__u32 pad[7];
+};
+
+#define ACCESS_DENY 0x1
+#define ACCESS_VIP 0x2 /* for one VIP */
+struct access_rule {
+	union addr prefix;
+	union addr vip;
+	__u64 hits;     /* programs */
+	__u32 next;     /* the next that covers the same sources; 0: none */
+	__u32 expires;  /* seconds of CLOCK_MONOTONIC; 0: never */
+	__u32 ifindex;  /* 0: any */
+	__u16 reason;   /* row of access_reasons */
+	__be16 port;
+	__u8 protocol;  /* 0: any, and any port */
+	__u8 family;
+	__u8 bits;
+	__u8 flags;     /* ACCESS_* */
+};
+
+struct access_reason {
+	__u8 text[64];
+};
+
 /* What is in use anywhere, so that who does not use it does not pay for it. */
 #define USES_MARKS 0x1    /* mark_rules has rules */
 #define USES_ACCESS 0x2   /* there are access rules */
@@ -462,12 +504,16 @@ struct control {
 	__u32 marks;           /* Go: the list in force: its half << 31 | number of rules */
 	__u32 inner;           /* Go: index of the veth device that has drover_xdp for packets from here; 0: none */
 	__u32 outer;           /* Go: index of its peer */
+	__u32 access;          /* Go: rules << 1 | the half in force */
+	__u32 second;          /* the timer: seconds of CLOCK_MONOTONIC */
+	__u32 limit_rate;      /* Go: connections a source may begin in a second; 0: any */
+	__u32 limit_burst;     /* Go: and at once */
 	__u32 tune[TUNE_ROWS]; /* Go: by enum tune; the timer moves modes between 1 and 2 */
 	__u32 tunes;           /* Go: so many of them are set; a later version may know more */
 	__u32 defence;         /* the timer: DEFENCE_* */
 	__u32 drop_rate;       /* the timer: each so many-th new connection is dropped; 0: none */
 	__u32 drop_count;      /* programs: new connections since there is a rate */
-	__u32 pad[9];
+	__u32 pad[5];
 };
 
 #define DEFENCE_ENTRIES 0x1 /* half-open connections are ended by and by */
