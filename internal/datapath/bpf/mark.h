@@ -39,10 +39,12 @@ __noinline int apply_rule(const struct packet *p, struct marking *m)
 {
 	struct mark_rule *r;
 	__u64 miss;
+	__u32 row;
 
 	if (!p || !m)
 		return 0;
-	r = bpf_map_lookup_elem(&mark_rules, &m->row);
+	row = m->row; /* Linux 6.1 takes keys from the stack, and not from memory of an argument */
+	r = bpf_map_lookup_elem(&mark_rules, &row);
 	if (!r)
 		return 0;
 	miss = differs(&p->source, &r->source_mask, &r->source) |
