@@ -48,6 +48,8 @@ type restoration struct {
 	table   *datapath.Table
 	marks   []lvs.MarkRule
 	standby []netip.Addr
+	access  []lvs.AccessRule
+	limit   lvs.AccessLimit
 	// after is what is not part of the table's transaction: called when that is in force. What can be checked
 	// was checked before.
 	after []func() error

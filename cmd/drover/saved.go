@@ -23,7 +23,7 @@ type savedKind interface {
 }
 
 // savedKinds are in the order in which they are saved: what others name comes before them.
-var savedKinds = []savedKind{savedServices{}, savedServiceTimeouts{}, savedTunes{}, savedMarks{}, savedStandby{}}
+var savedKinds = []savedKind{savedServices{}, savedServiceTimeouts{}, savedTunes{}, savedMarks{}, savedAccess{}, savedStandby{}}
 
 // savedTable is what is read of a data path, be it loaded or not.
 type savedTable interface {
@@ -32,6 +32,8 @@ type savedTable interface {
 	ServiceTimeouts(lvs.ServiceKey) (lvs.ServiceTimeouts, error)
 	Tunes() []datapath.Tune
 	Marks() ([]lvs.MarkRule, error)
+	AccessRules() ([]lvs.AccessRule, error)
+	AccessLimit() (lvs.AccessLimit, error)
 	Standby() ([]netip.Addr, error)
 }
 

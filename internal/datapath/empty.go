@@ -90,3 +90,9 @@ func (EmptyTable) Marks() ([]lvs.MarkRule, error) { return nil, nil }
 
 // Standby gives none.
 func (EmptyTable) Standby() ([]netip.Addr, error) { return nil, nil }
+
+// AccessRules gives none.
+func (EmptyTable) AccessRules() ([]lvs.AccessRule, error) { return nil, nil }
+
+// AccessLimit gives none.
+func (EmptyTable) AccessLimit() (lvs.AccessLimit, error) { return lvs.AccessLimit{}, nil }
