@@ -6,9 +6,11 @@ import "github.com/spf13/cobra"
 func commands(env *environment) []*cobra.Command {
 	return []*cobra.Command{
 		newACLCommand(env),
+		newCaptureCommand(env),
 		newDatapathCommand(env),
 		newDemoCommand(env),
 		newDrainCommand(env),
+		newIncidentCommand(env),
 		newIpvsadmCommand(env),
 		newLabCommand(env),
 		newMarkCommand(env),
@@ -17,6 +19,7 @@ func commands(env *environment) []*cobra.Command {
 		newSaveCommand(env),
 		newSlowstartCommand(env),
 		newTimeoutsCommand(env),
+		newTraceCommand(env),
 		newTuneCommand(env),
 	}
 }

@@ -119,12 +119,13 @@ type directorControl struct {
 	Second     uint32
 	LimitRate  uint32
 	LimitBurst uint32
+	WatchUntil uint32
 	Tune       [48]uint32
 	Tunes      uint32
 	Defence    uint32
 	DropRate   uint32
 	DropCount  uint32
-	Pad        [5]uint32
+	Pad        [4]uint32
 }
 
 type directorController struct {
@@ -201,6 +202,14 @@ type directorDraw struct {
 	_      structs.HostLayout
 	Block  uint32
 	Random [2]uint32
+}
+
+type directorEvent struct {
+	_      structs.HostLayout
+	Note   directorNote
+	Length uint32
+	Kept   uint32
+	Frame  [2048]uint8
 }
 
 type directorFragment struct {
@@ -283,6 +292,24 @@ type directorNeighbourKey struct {
 	Addr   directorAddr
 	Device uint32
 	_      [4]byte
+}
+
+type directorNote struct {
+	_           structs.HostLayout
+	Source      directorAddr
+	Destination directorAddr
+	Sport       uint16
+	Dport       uint16
+	Protocol    uint8
+	Family      uint8
+	Outcome     uint8
+	Event       uint8
+	At          uint32
+	Ifindex     uint32
+	Mark        uint32
+	Server      uint32
+	State       uint32
+	Pad         uint32
 }
 
 type directorOrigin struct {
@@ -383,6 +410,12 @@ type directorRates struct {
 	Pad     uint32
 }
 
+type directorRecorder struct {
+	_       structs.HostLayout
+	Written uint64
+	Skipped uint64
+}
+
 type directorReplicas struct {
 	_       structs.HostLayout
 	Used    uint32
@@ -445,6 +478,12 @@ type directorScratch struct {
 	Type       uint8
 	Code       uint8
 	_          [2]byte
+}
+
+type directorSecond struct {
+	_      structs.HostLayout
+	Second uint32
+	Count  uint32
 }
 
 type directorService struct {
@@ -538,6 +577,19 @@ type directorTurn struct {
 	Now uint32
 }
 
+type directorWatch struct {
+	_        structs.HostLayout
+	Addr     directorAddr
+	Mask     directorAddr
+	Outcomes uint64
+	Hidden   uint64
+	Ifindex  uint32
+	Snap     uint32
+	Port     uint16
+	Protocol uint8
+	Pad      [5]uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -560,16 +612,20 @@ const (
 	directorMapDests             = "dests"
 	directorMapDevices           = "devices"
 	directorMapDirtyGroups       = "dirty_groups"
+	directorMapEvents            = "events"
 	directorMapFirstReplicas     = "first_replicas"
 	directorMapFragments         = "fragments"
 	directorMapIngressMacs       = "ingress_macs"
 	directorMapLocalities        = "localities"
 	directorMapMarkRules         = "mark_rules"
 	directorMapNeighbours        = "neighbours"
+	directorMapNoteRates         = "note_rates"
+	directorMapNotes             = "notes"
 	directorMapOrigins           = "origins"
 	directorMapOutcomes          = "outcomes"
 	directorMapPaths             = "paths"
 	directorMapPool              = "pool"
+	directorMapRecorders         = "recorders"
 	directorMapReplicaSets       = "replica_sets"
 	directorMapScratches         = "scratches"
 	directorMapServices          = "services"
@@ -581,6 +637,7 @@ const (
 	directorMapTimeoutSets       = "timeout_sets"
 	directorMapTimers            = "timers"
 	directorMapVirtuals          = "virtuals"
+	directorMapWatches           = "watches"
 	directorProgAnswerError      = "answer_error"
 	directorProgAnswerReset      = "answer_reset"
 	directorProgArriveByPair     = "arrive_by_pair"
@@ -610,6 +667,7 @@ const (
 	directorVarBucketMask        = "bucket_mask"
 	directorVarConnCapacity      = "conn_capacity"
 	directorVarHashSeed          = "hash_seed"
+	directorVarUnusedEvent       = "unused_event"
 	directorVarUnusedHead        = "unused_head"
 	directorVarUnusedLife        = "unused_life"
 	directorVarUnusedOutcome     = "unused_outcome"
@@ -709,16 +767,20 @@ type directorMapSpecs struct {
 	Dests          *ebpf.MapSpec `ebpf:"dests"`
 	Devices        *ebpf.MapSpec `ebpf:"devices"`
 	DirtyGroups    *ebpf.MapSpec `ebpf:"dirty_groups"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
 	FirstReplicas  *ebpf.MapSpec `ebpf:"first_replicas"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
 	Localities     *ebpf.MapSpec `ebpf:"localities"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
+	NoteRates      *ebpf.MapSpec `ebpf:"note_rates"`
+	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Origins        *ebpf.MapSpec `ebpf:"origins"`
 	Outcomes       *ebpf.MapSpec `ebpf:"outcomes"`
 	Paths          *ebpf.MapSpec `ebpf:"paths"`
 	Pool           *ebpf.MapSpec `ebpf:"pool"`
+	Recorders      *ebpf.MapSpec `ebpf:"recorders"`
 	ReplicaSets    *ebpf.MapSpec `ebpf:"replica_sets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
@@ -730,6 +792,7 @@ type directorMapSpecs struct {
 	TimeoutSets    *ebpf.MapSpec `ebpf:"timeout_sets"`
 	Timers         *ebpf.MapSpec `ebpf:"timers"`
 	Virtuals       *ebpf.MapSpec `ebpf:"virtuals"`
+	Watches        *ebpf.MapSpec `ebpf:"watches"`
 }
 
 // directorVariableSpecs contains global variables before they are loaded into the kernel.
@@ -739,6 +802,7 @@ type directorVariableSpecs struct {
 	BucketMask      *ebpf.VariableSpec `ebpf:"bucket_mask"`
 	ConnCapacity    *ebpf.VariableSpec `ebpf:"conn_capacity"`
 	HashSeed        *ebpf.VariableSpec `ebpf:"hash_seed"`
+	UnusedEvent     *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedHead      *ebpf.VariableSpec `ebpf:"unused_head"`
 	UnusedLife      *ebpf.VariableSpec `ebpf:"unused_life"`
 	UnusedOutcome   *ebpf.VariableSpec `ebpf:"unused_outcome"`
@@ -784,16 +848,20 @@ type directorMaps struct {
 	Dests          *ebpf.Map `ebpf:"dests"`
 	Devices        *ebpf.Map `ebpf:"devices"`
 	DirtyGroups    *ebpf.Map `ebpf:"dirty_groups"`
+	Events         *ebpf.Map `ebpf:"events"`
 	FirstReplicas  *ebpf.Map `ebpf:"first_replicas"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
 	Localities     *ebpf.Map `ebpf:"localities"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
+	NoteRates      *ebpf.Map `ebpf:"note_rates"`
+	Notes          *ebpf.Map `ebpf:"notes"`
 	Origins        *ebpf.Map `ebpf:"origins"`
 	Outcomes       *ebpf.Map `ebpf:"outcomes"`
 	Paths          *ebpf.Map `ebpf:"paths"`
 	Pool           *ebpf.Map `ebpf:"pool"`
+	Recorders      *ebpf.Map `ebpf:"recorders"`
 	ReplicaSets    *ebpf.Map `ebpf:"replica_sets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Services       *ebpf.Map `ebpf:"services"`
@@ -805,6 +873,7 @@ type directorMaps struct {
 	TimeoutSets    *ebpf.Map `ebpf:"timeout_sets"`
 	Timers         *ebpf.Map `ebpf:"timers"`
 	Virtuals       *ebpf.Map `ebpf:"virtuals"`
+	Watches        *ebpf.Map `ebpf:"watches"`
 }
 
 func (m *directorMaps) Close() error {
@@ -827,16 +896,20 @@ func (m *directorMaps) Close() error {
 		m.Dests,
 		m.Devices,
 		m.DirtyGroups,
+		m.Events,
 		m.FirstReplicas,
 		m.Fragments,
 		m.IngressMacs,
 		m.Localities,
 		m.MarkRules,
 		m.Neighbours,
+		m.NoteRates,
+		m.Notes,
 		m.Origins,
 		m.Outcomes,
 		m.Paths,
 		m.Pool,
+		m.Recorders,
 		m.ReplicaSets,
 		m.Scratches,
 		m.Services,
@@ -848,6 +921,7 @@ func (m *directorMaps) Close() error {
 		m.TimeoutSets,
 		m.Timers,
 		m.Virtuals,
+		m.Watches,
 	)
 }
 
@@ -858,6 +932,7 @@ type directorVariables struct {
 	BucketMask      *ebpf.Variable `ebpf:"bucket_mask"`
 	ConnCapacity    *ebpf.Variable `ebpf:"conn_capacity"`
 	HashSeed        *ebpf.Variable `ebpf:"hash_seed"`
+	UnusedEvent     *ebpf.Variable `ebpf:"unused_event"`
 	UnusedHead      *ebpf.Variable `ebpf:"unused_head"`
 	UnusedLife      *ebpf.Variable `ebpf:"unused_life"`
 	UnusedOutcome   *ebpf.Variable `ebpf:"unused_outcome"`

@@ -31,6 +31,7 @@ const enum outcome *unused_outcome __attribute__((unused));
 const enum scheduler *unused_scheduler __attribute__((unused));
 const enum life *unused_life __attribute__((unused));
 const enum tune *unused_tune __attribute__((unused));
+const struct event *unused_event __attribute__((unused));
 
 /* current gives the packet's connection unless it is over; then it is ended, now or by end_reused. */
 static __always_inline struct conn *current(struct packet *p, __u32 *slot,
@@ -83,7 +84,10 @@ static __always_inline int first_fragment(struct xdp_md *ctx, struct scratch *s,
 
 static __always_inline int direct(struct xdp_md *ctx, struct packet *p)
 {
-	switch (parse(ctx, p)) {
+	enum parsed parsed = parse(ctx, p);
+
+	begin(ctx, p);
+	switch (parsed) {
 	case PARSED_TRANSPORT:
 		return transport(ctx, p);
 	case PARSED_ICMP:

@@ -415,6 +415,52 @@ struct mark_rule {
 	__u64 pad2;
 };
 
+/* What became of a packet, for the flight recorder and for who watches; see end.h. */
+#define NOTES 8192
+#define NOTE_REPLY 0x10000 /* in state: a server's packet */
+struct note {
+	union addr source;
+	union addr destination;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol;
+	__u8 family;
+	__u8 outcome; /* OUTCOMES: as it came */
+	__u8 event;   /* enum tcp_event */
+	__u32 at;     /* clock, ms */
+	__u32 ifindex;
+	__u32 mark;
+	__u32 server; /* slot; 0: no connection */
+	__u32 state;  /* of the connection: the low 16 bits of its state word */
+	__u32 pad;
+};
+
+struct recorder {
+	__u64 written; /* notes ever */
+	__u64 skipped; /* beyond the rate */
+};
+
+#define EVENT_FRAME 2048 /* a power of two */
+struct event {
+	struct note note;
+	__u32 length; /* of the frame */
+	__u32 kept;   /* bytes of frame */
+	__u8 frame[EVENT_FRAME];
+};
+
+/* What to watch for. */
+struct watch {
+	union addr addr; /* masked; of source or destination */
+	union addr mask;
+	__u64 outcomes;  /* a bit for each */
+	__u64 hidden;    /* programs: events beyond the rate, or without room */
+	__u32 ifindex;   /* 0: any */
+	__u32 snap;      /* bytes of frames to keep; 0: none */
+	__be16 port;     /* of source or destination; 0: any */
+	__u8 protocol;   /* 0: any */
+	__u8 pad[5];
+};
+
 /* Access rules; see access.h. */
 #define MAX_ACCESS_RULES 131072 /* less one: 0 is no rule */
 #define MAX_ACCESS_REASONS 4096
@@ -508,12 +554,13 @@ struct control {
 	__u32 second;          /* the timer: seconds of CLOCK_MONOTONIC */
 	__u32 limit_rate;      /* Go: connections a source may begin in a second; 0: any */
 	__u32 limit_burst;     /* Go: and at once */
+	__u32 watch_until;     /* Go: clock, ms: who watches renews it */
 	__u32 tune[TUNE_ROWS]; /* Go: by enum tune; the timer moves modes between 1 and 2 */
 	__u32 tunes;           /* Go: so many of them are set; a later version may know more */
 	__u32 defence;         /* the timer: DEFENCE_* */
 	__u32 drop_rate;       /* the timer: each so many-th new connection is dropped; 0: none */
 	__u32 drop_count;      /* programs: new connections since there is a rate */
-	__u32 pad[5];
+	__u32 pad[4];
 };
 
 #define DEFENCE_ENTRIES 0x1 /* half-open connections are ended by and by */
