@@ -6,10 +6,12 @@ import "github.com/spf13/cobra"
 func commands(env *environment) []*cobra.Command {
 	return []*cobra.Command{
 		newACLCommand(env),
+		newAuditCommand(env),
 		newCaptureCommand(env),
 		newDatapathCommand(env),
 		newDemoCommand(env),
 		newDrainCommand(env),
+		newExplainCommand(env),
 		newIncidentCommand(env),
 		newIpvsadmCommand(env),
 		newLabCommand(env),

@@ -122,7 +122,7 @@ func (t *Table) writeRow(server *stagedServer) {
 	if server.trashed {
 		to.Hop = row.Hop
 	}
-	t.relieve(server.slot, row.Upper, to.Upper)
+	t.judge(server.slot, to.Upper, to.Lower)
 	to.Next.Block = 0
 	*row = to
 	if c := t.control.at(0); server.slot > c.LastDest {
@@ -224,7 +224,7 @@ func (t *Table) settleServers(s *stagedService) {
 			row.Group = uint32(i / groupServers)
 		}
 		if row.Next.Block != 0 {
-			t.relieve(server.slot, row.Upper, row.Next.Upper)
+			t.judge(server.slot, row.Next.Upper, row.Next.Lower)
 			takeNext(row)
 			clearNext(row)
 		}

@@ -25,11 +25,17 @@ const connsOverload = 1 << 63
 func activeConns(word uint64) uint32   { return uint32(word) }
 func inactiveConns(word uint64) uint32 { return uint32(word &^ connsOverload >> 32) }
 
-// relieve lets a server take connections again after an edit that took its upper threshold away or raised it.
-// One that is still beyond it stops with its next connection, as in ip_vs.
-func (t *Table) relieve(slot, before, after uint32) {
-	if after == 0 || after > before {
-		atomic.AndUint64(&t.destConns.at(slot).Word, ^uint64(connsOverload))
+// judge sets or clears a server's overload after an edit of its thresholds, as ip_vs does: bpf/limits.h has the
+// same for a change of its connections.
+func (t *Table) judge(slot, upper, lower uint32) {
+	word := &t.destConns.at(slot).Word
+	n := atomic.LoadUint64(word)
+	total := uint64(activeConns(n)) + uint64(inactiveConns(n))
+	switch {
+	case upper != 0 && total >= uint64(upper):
+		atomic.OrUint64(word, connsOverload)
+	case upper == 0, lower != 0 && total < uint64(lower), lower == 0 && total*4 < uint64(upper)*3:
+		atomic.AndUint64(word, ^uint64(connsOverload))
 	}
 }
 

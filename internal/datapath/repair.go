@@ -85,7 +85,7 @@ func (t *Table) repairServers(s directorService, listed []bool) error {
 				}
 				t.zeroDest(&stagedServer{slot: e.slot(), base: base})
 			}
-			t.relieve(e.slot(), row.Upper, row.Next.Upper)
+			t.judge(e.slot(), row.Next.Upper, row.Next.Lower)
 			takeNext(row)
 		}
 		clearNext(row)
