@@ -91,9 +91,14 @@ func printAccess(out *printer, rules []lvs.AccessRule, limit lvs.AccessLimit, no
 			expires = r.Expires.Sub(now).Round(time.Second).String()
 		}
 		rows = append(rows, []cell{
-			{text: strconv.Itoa(i + 1), right: true}, {text: actionText(r), style: color}, {text: prefixText(r.Source, "")},
-			{text: orAny(destinationText(r))}, {text: orAny(r.Interface)}, {text: countText(r.Hits), right: true},
-			{text: expires}, {text: r.Reason},
+			{text: strconv.Itoa(i + 1), right: true},
+			{text: actionText(r), style: color},
+			{text: prefixText(r.Source, "")},
+			{text: orAny(destinationText(r))},
+			{text: orAny(r.Interface)},
+			{text: countText(r.Hits), right: true},
+			{text: expires},
+			{text: r.Reason},
 		})
 	}
 	if err := out.table(rows); err != nil || limit.Rate == 0 {

@@ -130,8 +130,12 @@ func printChoices(out *printer, e *datapath.Explanation) error {
 			color = green
 		}
 		rows = append(rows, []cell{
-			{text: c.Addr.String(), style: color}, {text: c.Forwarding.String()}, {text: strconv.Itoa(int(c.Weight)), right: true},
-			{text: countText(uint64(c.ActiveConns)), right: true}, {text: countText(uint64(c.InactConns)), right: true}, {text: c.Why},
+			{text: c.Addr.String(), style: color},
+			{text: c.Forwarding.String()},
+			{text: strconv.Itoa(int(c.Weight)), right: true},
+			{text: countText(uint64(c.ActiveConns)), right: true},
+			{text: countText(uint64(c.InactConns)), right: true},
+			{text: c.Why},
 		})
 	}
 	return out.table(rows)

@@ -255,10 +255,15 @@ func printMarks(out *printer, rules []lvs.MarkRule) error {
 	rows := [][]cell{headings(">", "mark", "protocol", "destination", "ports", "source", "ports", "interface", ">packets")}
 	for i, r := range rules {
 		rows = append(rows, []cell{
-			{text: strconv.Itoa(i + 1), right: true}, {text: markText(r), style: green}, {text: protocolText(r.Protocol, "any")},
-			{text: prefixText(r.Destination, "any")}, {text: orAny(r.Ports.String())},
-			{text: prefixText(r.Source, "any")}, {text: orAny(r.SourcePorts.String())},
-			{text: orAny(r.Interface)}, {text: countText(r.Hits), right: true},
+			{text: strconv.Itoa(i + 1), right: true},
+			{text: markText(r), style: green},
+			{text: protocolText(r.Protocol, "any")},
+			{text: prefixText(r.Destination, "any")},
+			{text: orAny(r.Ports.String())},
+			{text: prefixText(r.Source, "any")},
+			{text: orAny(r.SourcePorts.String())},
+			{text: orAny(r.Interface)},
+			{text: countText(r.Hits), right: true},
 		})
 	}
 	return out.table(rows)

@@ -95,7 +95,7 @@ func (savedServiceTimeouts) forget(*restoration) error { return nil } // they go
 
 func (savedServiceTimeouts) read(words []string) (func(*restoration) error, error) {
 	if len(words) < 4 || words[0] != "set" || len(words)%2 != 0 {
-		return nil, errors.New("expected timeouts set SERVICE --STATE TIME ...")
+		return nil, errors.New("expected timeouts set SERVICE, and pairs of --STATE TIME")
 	}
 	key, err := lvs.ParseServiceKey(words[1])
 	if err != nil {

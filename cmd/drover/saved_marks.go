@@ -38,8 +38,12 @@ func markWords(r lvs.MarkRule) []string {
 		words = append(words, "--family", fmt.Sprint(uint8(r.Only)))
 	}
 	for _, w := range []struct{ flag, value string }{
-		{"--proto", protocolText(r.Protocol, "")}, {"--dst", prefixText(r.Destination, "")}, {"--dport", r.Ports.String()},
-		{"--src", prefixText(r.Source, "")}, {"--sport", r.SourcePorts.String()}, {"--in", r.Interface},
+		{"--proto", protocolText(r.Protocol, "")},
+		{"--dst", prefixText(r.Destination, "")},
+		{"--dport", r.Ports.String()},
+		{"--src", prefixText(r.Source, "")},
+		{"--sport", r.SourcePorts.String()},
+		{"--in", r.Interface},
 	} {
 		if w.value != "" {
 			words = append(words, w.flag, w.value)
@@ -55,7 +59,7 @@ func (savedMarks) forget(r *restoration) error {
 
 func (savedMarks) read(words []string) (func(*restoration) error, error) {
 	if len(words) == 0 || words[0] != "add" {
-		return nil, errors.New("expected mark add --mark N ...")
+		return nil, errors.New("expected mark add --mark N, and what it matches")
 	}
 	var f markFlags
 	set := pflag.NewFlagSet("mark add", pflag.ContinueOnError)

@@ -68,8 +68,11 @@ func printTunes(p *printer, all []datapath.Tune) error {
 			value.style = yellow
 		}
 		rows = append(rows, []cell{
-			{text: tune.Name}, value, {text: strconv.Itoa(int(tune.Default)), right: true},
-			{text: tune.Range()}, {text: tune.Meaning, style: faint},
+			{text: tune.Name},
+			value,
+			{text: strconv.Itoa(int(tune.Default)), right: true},
+			{text: tune.Range()},
+			{text: tune.Meaning, style: faint},
 		})
 	}
 	if err := p.table(rows); err != nil {

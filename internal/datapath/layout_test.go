@@ -100,6 +100,9 @@ func TestLayoutOfThisVersion(t *testing.T) {
 		t.Errorf("not reused (-want +got):\n%s", diff)
 	}
 	for name, m := range running {
+		if m.Type() == ebpf.RingBuf {
+			continue // it has no elements
+		}
 		key, value, err := typesOf(m)
 		must(t, err)
 		if (key == nil || value == nil) && name != directorMapStages {

@@ -166,27 +166,39 @@ func TestTemplateKeys(t *testing.T) {
 		{"a port", families[0], nil, []uint16{80}, 1, key{"TCP", "203.0.113.1:0", "192.0.2.100:80", "198.51.100.4:80"}},
 		{
 			"a network", families[0], func(s *lvs.Service) { s.Netmask = netip.MustParseAddr("255.255.255.0") },
-			[]uint16{80}, 1, key{"TCP", "203.0.113.0:0", "192.0.2.100:80", "198.51.100.4:80"},
+			[]uint16{80},
+			1,
+			key{"TCP", "203.0.113.0:0", "192.0.2.100:80", "198.51.100.4:80"},
 		},
 		{
 			"bits of a mask", families[0], func(s *lvs.Service) { s.Netmask = netip.MustParseAddr("255.0.255.0") },
-			[]uint16{80}, 1, key{"TCP", "203.0.113.0:0", "192.0.2.100:80", "198.51.100.4:80"},
+			[]uint16{80},
+			1,
+			key{"TCP", "203.0.113.0:0", "192.0.2.100:80", "198.51.100.4:80"},
 		},
 		{
 			"a prefix", families[1], func(s *lvs.Service) { s.PrefixLen = 60 },
-			[]uint16{80}, 1, key{"TCP", "[2001:db8:1::]:0", "[2001:db8:2::100]:80", "[2001:db8:3::4]:80"},
+			[]uint16{80},
+			1,
+			key{"TCP", "[2001:db8:1::]:0", "[2001:db8:2::100]:80", "[2001:db8:3::4]:80"},
 		},
 		{
 			"all ports", families[0], func(s *lvs.Service) { s.Addr = netip.AddrPortFrom(s.Addr.Addr(), 0) },
-			[]uint16{80, 443, 8080}, 1, key{"TCP", "203.0.113.1:0", "192.0.2.100:0", "198.51.100.4:0"},
+			[]uint16{80, 443, 8080},
+			1,
+			key{"TCP", "203.0.113.1:0", "192.0.2.100:0", "198.51.100.4:0"},
 		},
 		{
 			"FTP", families[0], func(s *lvs.Service) { s.Addr = netip.AddrPortFrom(s.Addr.Addr(), 21) },
-			[]uint16{21, 20, 50000}, 1, key{"TCP", "203.0.113.1:0", "192.0.2.100:0", "198.51.100.4:0"},
+			[]uint16{21, 20, 50000},
+			1,
+			key{"TCP", "203.0.113.1:0", "192.0.2.100:0", "198.51.100.4:0"},
 		},
 		{
 			"FTP of IPv6", families[1], func(s *lvs.Service) { s.Addr = netip.AddrPortFrom(s.Addr.Addr(), 21) },
-			[]uint16{21, 20, 50000}, 1, key{"TCP", "[2001:db8:1::1]:0", "[2001:db8:2::100]:0", "[2001:db8:3::4]:0"},
+			[]uint16{21, 20, 50000},
+			1,
+			key{"TCP", "[2001:db8:1::1]:0", "[2001:db8:2::100]:0", "[2001:db8:3::4]:0"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

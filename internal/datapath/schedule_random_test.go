@@ -289,6 +289,7 @@ func TestScheduleAsModelled(t *testing.T) {
 // TestScheduleOfAThousand: the same with 1,000 servers, each scheduler in turn.
 func TestScheduleOfAThousand(t *testing.T) {
 	r := newRig(t, 1<<14)
+	r.tune("half_open_max", "100") // no client finishes its handshake
 	vip := netip.MustParseAddrPort("192.0.2.100:80")
 	w := serviceTwin(r, t, lvs.Service{
 		ServiceKey: lvs.ServiceKey{Protocol: lvs.TCP, Addr: vip, Family: lvs.IPv4}, Scheduler: "rr",

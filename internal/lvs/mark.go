@@ -75,7 +75,8 @@ func (r MarkRule) Check() error {
 	if r.Only != 0 && family != r.Only {
 		return errors.New("its addresses are not of the family that it is for")
 	}
-	if !(r.Ports.All() && r.SourcePorts.All()) && r.Protocol != TCP && r.Protocol != UDP && r.Protocol != ProtocolNone {
+	ports := !r.Ports.All() || !r.SourcePorts.All()
+	if ports && r.Protocol != TCP && r.Protocol != UDP && r.Protocol != ProtocolNone {
 		return fmt.Errorf("ports need tcp or udp, not %s", r.Protocol)
 	}
 	return nil

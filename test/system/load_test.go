@@ -114,7 +114,7 @@ func TestLoadAndUnload(t *testing.T) {
 		c.addServer(f, "rs1")
 		c.addServer(f, "rs2")
 	}
-	working := footprint{XDP: []string{"eth0", "eth1"}, Forwarding: []string{"1", "1"}, Pinned: true}
+	working := footprint{XDP: []string{"eth0", "eth1", "drover1"}, Forwarding: []string{"1", "1"}, Pinned: true}
 	for _, f := range families {
 		for _, rs := range []string{"rs1", "rs2"} {
 			working.Neighbours = append(working.Neighbours, c.Topology.Addr(rs, f).String())

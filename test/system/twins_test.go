@@ -59,6 +59,11 @@ func TestTwins(t *testing.T) {
 	a, b := twin{c, lab.Director}, twin{c, "rs1"}
 	c.serveOn(lab.Director, 80)
 	vip := c.Topology.VIP(f).String()
+	// A veth takes redirected frames only if its peer has GRO, which the lab sets for the director alone.
+	err := c.Do(lab.Segment, func() error { return datapath.SetOffload("rs1-eth0", datapath.OffloadGRO, true) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	// The VIP is on lo of both, and on eth0 of who has it: arp_ignore=1 has that one answer for it.
 	a.run("ip address add " + vip + "/32 dev lo")
 	for _, w := range []twin{a, b} {
@@ -105,7 +110,10 @@ func TestTwins(t *testing.T) {
 	if twice != 0 {
 		t.Errorf("%d frames were forwarded by who was on standby", twice)
 	}
-	check(t, "answers", map[string]int{lab.Director: requests / 2, "rs1": requests / 2}, answered)
+	// In turn, but for client ports that are used again while the director knows them.
+	if n := answered[lab.Director]; n+answered["rs1"] != requests || n < requests*48/100 || n > requests*52/100 {
+		t.Errorf("answers: %v", answered)
+	}
 	if a.counted("standby")+b.counted("standby") == 0 {
 		t.Error("nobody passed a packet on standby: nothing was tested")
 	}
