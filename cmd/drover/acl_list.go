@@ -170,6 +170,24 @@ func parseLimit(rate string, burst uint32) (lvs.AccessLimit, error) {
 	return limit, nil
 }
 
+// accessWords are the arguments that make a rule again.
+func accessWords(r lvs.AccessRule) []string {
+	words := []string{actionText(r), prefixText(r.Source, "")}
+	if service := destinationText(r); service != "" {
+		words = append(words, "--service", service)
+	}
+	if r.Interface != "" {
+		words = append(words, "--in", r.Interface)
+	}
+	if !r.Expires.IsZero() {
+		words = append(words, "--until", r.Expires.UTC().Format(time.RFC3339))
+	}
+	if r.Reason != "" {
+		words = append(words, "--reason", `"`+r.Reason+`"`)
+	}
+	return words
+}
+
 // savedAccess are the access rules and the limit.
 type savedAccess struct{}
 
@@ -183,20 +201,7 @@ func (savedAccess) lines(t savedTable) ([]string, error) {
 	}
 	var lines []string
 	for _, r := range rules {
-		line := "add " + actionText(r) + " " + prefixText(r.Source, "")
-		if service := destinationText(r); service != "" {
-			line += " --service " + service
-		}
-		if r.Interface != "" {
-			line += " --in " + r.Interface
-		}
-		if !r.Expires.IsZero() {
-			line += " --until " + r.Expires.UTC().Format(time.RFC3339)
-		}
-		if r.Reason != "" {
-			line += fmt.Sprintf(` --reason "%s"`, r.Reason)
-		}
-		lines = append(lines, line)
+		lines = append(lines, "add "+strings.Join(accessWords(r), " "))
 	}
 	limit, err := t.AccessLimit()
 	if limit.Rate > 0 {

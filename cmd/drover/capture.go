@@ -43,7 +43,7 @@ interfaces, "before" and "after". FILE is written anew; - is the standard output
 			}
 			file := env.stdout
 			if args[0] != "-" {
-				made, err := os.Create(args[0])
+				made, err := os.OpenFile(args[0], os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // it has what people send
 				if err != nil {
 					return err
 				}

@@ -95,8 +95,14 @@ func printExplanation(out *printer, q datapath.Question, e *datapath.Explanation
 	default:
 		row("connection", "none")
 	}
+	for _, r := range e.Marks {
+		row("mark rule", strings.Join(markWords(r), " "))
+	}
 	if e.Mark != 0 {
 		row("mark", strconv.FormatUint(uint64(e.Mark), 10))
+	}
+	if r := e.Access; r != nil {
+		row("access rule", strings.Join(accessWords(*r), " "))
 	}
 	if e.Service != nil {
 		row("service", fmt.Sprintf("%s, %s", e.Service.Text(), e.Service.Scheduler))
@@ -174,6 +180,8 @@ type explanationRow struct {
 	Outcome   string         `json:"outcome"`
 	Help      string         `json:"help"`
 	Mark      uint32         `json:"mark,omitempty"`
+	MarkRules []string       `json:"mark_rules,omitempty"`
+	Access    string         `json:"access_rule,omitempty"`
 	Known     bool           `json:"known"`
 	Service   string         `json:"service,omitempty"`
 	Scheduler string         `json:"scheduler,omitempty"`
@@ -196,6 +204,12 @@ func explanationJSON(e *datapath.Explanation) explanationRow {
 	}
 	if e.Service != nil {
 		row.Service, row.Scheduler = e.Service.Text(), e.Service.Scheduler
+	}
+	for _, r := range e.Marks {
+		row.MarkRules = append(row.MarkRules, strings.Join(markWords(r), " "))
+	}
+	if e.Access != nil {
+		row.Access = strings.Join(accessWords(*e.Access), " ")
 	}
 	if e.Chosen.IsValid() {
 		row.Server = e.Chosen.String()

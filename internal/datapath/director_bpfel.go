@@ -207,6 +207,7 @@ type directorDraw struct {
 type directorEvent struct {
 	_      structs.HostLayout
 	Note   directorNote
+	At     uint64
 	Length uint32
 	Kept   uint32
 	Frame  [2048]uint8

@@ -31,11 +31,12 @@ type Explanation struct {
 	Interface string
 	Outcome   Counter
 	Mark      uint32
+	Marks     []lvs.MarkRule    // that it matched, in their order
+	Access    *lvs.AccessRule   // that judged it; nil: none
 	Known     *lvs.Connection   // the connection that it belongs to; nil: none
 	Begun     *lvs.Connection   // the one that it would begin; nil: none
 	Service   *lvs.ServiceState // nil: none
 	Kept      bool              // persistence chose the server, not the scheduler
-	Denied    bool              // by an access rule
 	Chosen    netip.AddrPort    // server; the zero value: none
 	Choices   []Choice          // of a new connection
 	Device    string            // that the packet leaves by; "": it does not
@@ -72,14 +73,52 @@ func (t *Table) Explain(q Question) (*Explanation, error) {
 	if e.Known, err = copied.connectionOf(q); err != nil {
 		return nil, err
 	}
+	before, err := copied.hits()
+	if err != nil {
+		return nil, err
+	}
 	note, frame, err := copied.play(objects, q, in)
 	if err != nil {
 		return nil, err
 	}
+	after, err := copied.hits()
+	if err != nil {
+		return nil, err
+	}
+	e.Marks, e.Access = after.since(before)
 	if err := copied.tell(e, q, note, frame); err != nil {
 		return nil, err
 	}
 	return e, t.explainService(e, q)
+}
+
+// ruleHits are the rules, as they have been hit by now.
+type ruleHits struct {
+	marks  []lvs.MarkRule
+	access []lvs.AccessRule
+}
+
+func (t *Table) hits() (h ruleHits, err error) {
+	if h.marks, err = t.Marks(); err != nil {
+		return h, err
+	}
+	h.access, err = t.AccessRules()
+	return h, err
+}
+
+// since gives the rules that were hit in between: of access rules one judges a packet at most.
+func (h ruleHits) since(before ruleHits) (marks []lvs.MarkRule, access *lvs.AccessRule) {
+	for i, r := range h.marks {
+		if r.Hits != before.marks[i].Hits {
+			marks = append(marks, r)
+		}
+	}
+	for i, r := range h.access {
+		if r.Hits != before.access[i].Hits {
+			access = &h.access[i]
+		}
+	}
+	return marks, access
 }
 
 // ingress finds the interface that the packet comes in by.
@@ -206,7 +245,6 @@ func (t *Table) connectionOf(q Question) (*lvs.Connection, error) {
 func (t *Table) tell(e *Explanation, q Question, note *directorNote, frame []byte) error {
 	names := newNames(t)
 	e.Outcome, e.Mark = names.outcomes[note.Outcome], note.Mark
-	e.Denied = note.Outcome == uint8(directorOutcomeOUTCOME_DROP_ACCESS)
 	if note.Server != 0 {
 		d := t.dests.at(note.Server)
 		e.Chosen = addrPort(d.Addr, d.Port, d.RipFamily)

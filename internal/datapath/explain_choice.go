@@ -101,12 +101,12 @@ func why(e *Explanation, s *lvs.ServiceState, d lvs.Destination, overloaded bool
 	case e.Kept:
 		return "persistence keeps the client elsewhere"
 	}
-	load := func(n uint64) string { return fmt.Sprintf("its load for its weight, %d/%d, is not less", n, d.Weight) }
+	load := func(n uint64) string { return fmt.Sprintf("its load for its weight, %d/%d, is not less than the chosen one's", n, d.Weight) }
 	switch s.Scheduler {
 	case "rr", "wrr":
 		return "it is not its turn"
 	case "lc":
-		return fmt.Sprintf("its load, %d, is not less", uint64(d.ActiveConns)*256+uint64(d.InactConns))
+		return fmt.Sprintf("its load, %d, is not less than the chosen one's", uint64(d.ActiveConns)*256+uint64(d.InactConns))
 	case "wlc":
 		return load(uint64(d.ActiveConns)*256 + uint64(d.InactConns))
 	case "sed", "nq":

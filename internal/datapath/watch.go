@@ -101,6 +101,7 @@ func (t *Table) Watch(ctx context.Context, filter Filter, snap uint32, f func(*E
 		}
 		raw := (*directorEvent)(unsafe.Pointer(&record.RawSample[0]))
 		e := names.event(&raw.Note)
+		e.At = names.boot.Add(time.Duration(raw.At))
 		e.Length, e.Frame = int(raw.Length), raw.Frame[:min(raw.Kept, uint32(len(raw.Frame)))]
 		if err := f(e); err != nil {
 			return atomic.LoadUint64(&watches.at(0).Hidden), err
@@ -143,12 +144,13 @@ func (f Filter) row(snap uint32) (directorWatch, error) {
 // names turns what programs write down into what people read.
 type names struct {
 	t          *Table
+	boot       time.Time // 0 of CLOCK_MONOTONIC
 	interfaces map[uint32]string
 	outcomes   map[uint8]Counter
 }
 
 func newNames(t *Table) *names {
-	n := &names{t: t, interfaces: map[uint32]string{}, outcomes: map[uint8]Counter{}}
+	n := &names{t: t, boot: bootTime(), interfaces: map[uint32]string{}, outcomes: map[uint8]Counter{}}
 	for _, c := range counters {
 		n.outcomes[uint8(c.outcome)] = c.Counter
 	}
@@ -170,8 +172,8 @@ func (n *names) event(note *directorNote) *Event {
 
 // time gives the wall's clock for the programs': 32 bits of milliseconds, of which the latest is meant.
 func (n *names) time(at uint32) time.Time {
-	now := atomic.LoadUint32(&n.t.control.at(0).Now)
-	return time.Now().Add(-time.Duration(now-at) * time.Millisecond)
+	now := time.Since(n.boot).Milliseconds()
+	return n.boot.Add(time.Duration(now-int64(int32(uint32(now)-at))) * time.Millisecond)
 }
 
 func (n *names) interfaceName(index uint32) string {

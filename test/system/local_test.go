@@ -37,9 +37,14 @@ func (c *cluster) serveOn(node string, port uint16) {
 
 // askFrom asks an address from a node, and gives the server that answered.
 func (c *cluster) askFrom(node, address string, timeout time.Duration) (server string, err error) {
+	return c.askFromPort(node, 0, address, timeout)
+}
+
+// askFromPort asks from a port of the client's; 0 is any.
+func (c *cluster) askFromPort(node string, port int, address string, timeout time.Duration) (server string, err error) {
 	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		err = c.Do(node, func() error {
-			conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+			conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{Port: port}}).DialContext(ctx, network, address)
 			return err
 		})
 		return conn, err

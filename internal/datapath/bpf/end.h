@@ -163,6 +163,7 @@ __noinline int tell_event(struct xdp_md *ctx, const struct packet *p, __u32 outc
 	}
 	fill_note(&e->note, p, outcome, ctx->ingress_ifindex, k);
 	length = bpf_xdp_get_buff_len(ctx);
+	e->at = bpf_ktime_get_ns();
 	e->length = length;
 	e->kept = 0;
 	if (w->snap) {

@@ -443,6 +443,7 @@ struct recorder {
 #define EVENT_FRAME 2048 /* a power of two */
 struct event {
 	struct note note;
+	__u64 at;     /* ns of the monotonic clock: note's own is a coarse one */
 	__u32 length; /* of the frame */
 	__u32 kept;   /* bytes of frame */
 	__u8 frame[EVENT_FRAME];
