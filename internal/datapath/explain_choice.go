@@ -101,7 +101,9 @@ func why(e *Explanation, s *lvs.ServiceState, d lvs.Destination, overloaded bool
 	case e.Kept:
 		return "persistence keeps the client elsewhere"
 	}
-	load := func(n uint64) string { return fmt.Sprintf("its load for its weight, %d/%d, is not less than the chosen one's", n, d.Weight) }
+	load := func(n uint64) string {
+		return fmt.Sprintf("its load for its weight, %d/%d, is not less than the chosen one's", n, d.Weight)
+	}
 	switch s.Scheduler {
 	case "rr", "wrr":
 		return "it is not its turn"

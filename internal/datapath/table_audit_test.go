@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync/atomic"
+	"testing"
 
 	"drover/internal/lvs"
 )
@@ -82,7 +83,40 @@ func (r *rig) auditCounts() (wrong audit) {
 				slot, uint32(counted), counted>>32, uint32(want), want>>32)
 		}
 	}
+	audited, err := r.table.Audit()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, d := range audited.Drifts {
+		wrong.addf("audit: %+v", d)
+	}
 	return wrong
+}
+
+// TestAudit: a counter that is off by one is found, and named; all of them right are none.
+func TestAudit(t *testing.T) {
+	r := newRig(t, 1<<12)
+	s := crewServices()[0]
+	r.serve(s, "rr")
+	const opened = 30
+	for i := range opened {
+		r.follow(flow{lvs.TCP, clientOf(lvs.IPv4, 0, uint16(1024+i)), s.key.Addr}, flagSYN)
+	}
+	audited, err := r.table.Audit()
+	must(t, err)
+	if audited.Connections != opened || audited.Servers != len(r.listing()[0].Destinations) || audited.Drifts != nil {
+		t.Errorf("%+v, want %d connections and no drift", audited, opened)
+	}
+	_, row, err := r.table.find(s.key)
+	must(t, err)
+	slot := r.table.list(row.Block)[1].slot()
+	atomic.AddUint64(&r.table.destConns.at(slot).Word, 1)
+	audited, err = r.table.Audit()
+	must(t, err)
+	if len(audited.Drifts) != 1 || audited.Drifts[0].Service != s.key || audited.Drifts[0].Server != r.serverAt(slot) ||
+		audited.Drifts[0].by() != [3]int64{1, 0, 0} {
+		t.Errorf("one connection too many is counted: %+v", audited.Drifts)
+	}
 }
 
 func (r *rig) serverAt(slot uint32) netip.AddrPort {

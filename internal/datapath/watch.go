@@ -65,9 +65,11 @@ func (t *Table) Watch(ctx context.Context, filter Filter, snap uint32, f func(*E
 		return 0, err
 	}
 	c := t.control.at(0)
-	if atomic.LoadUint32(&c.Watch) != 0 && int32(atomic.LoadUint32(&c.WatchUntil)-atomic.LoadUint32(&c.Now)) > 0 {
+	now, until := atomic.LoadUint32(&c.Now), atomic.LoadUint32(&c.WatchUntil)
+	if until != 0 && int32(until-now) > 0 || !atomic.CompareAndSwapUint32(&c.WatchUntil, until, now+watchLease) {
 		return 0, ErrWatched
 	}
+	defer atomic.StoreUint32(&c.WatchUntil, 0)
 	reader, err := ringbuf.NewReader(t.maps.Events)
 	if err != nil {
 		return 0, fmt.Errorf("read events: %w", err)
@@ -75,7 +77,6 @@ func (t *Table) Watch(ctx context.Context, filter Filter, snap uint32, f func(*E
 	defer reader.Close()
 	*watches.at(0) = row
 	lease := func() { atomic.StoreUint32(&c.WatchUntil, atomic.LoadUint32(&c.Now)+watchLease) }
-	lease()
 	what := uint32(watchTrace)
 	if snap > 0 {
 		what = watchCapture

@@ -181,39 +181,20 @@ func TestTraceAndCapture(t *testing.T) {
 	c.servers(f, 2)
 	client := c.Topology.Addr(lab.Client, f).String()
 	file := filepath.Join(t.TempDir(), "x.pcapng")
-	type result struct {
-		text string
-		err  error
-	}
-	traced, captured := make(chan result, 1), make(chan result, 1)
-	go func() {
-		text, err := c.try(lab.Director, "drover trace proto tcp host "+client+" --for 4s")
-		traced <- result{text, err}
-	}()
-	go func() {
-		text, err := c.try(lab.Director, "drover capture "+file+" proto tcp host "+client+" --for 4s")
-		captured <- result{text, err}
-	}()
-	time.Sleep(2 * time.Second) // for both to have begun
-	if _, err := c.askFromPort(lab.Client, 21000, c.vip(f, 80), limit); err != nil {
-		t.Fatal(err)
-	}
-	trace, capture := <-traced, <-captured
-	if trace.err != nil || capture.err != nil {
-		t.Fatal(trace.err, capture.err)
-	}
+	trace := c.whileAsking("drover trace proto tcp host "+client+" --for 3s", 21000)
+	c.whileAsking("drover capture "+file+" proto tcp host "+client+" --for 3s", 21001)
 	for _, want := range []string{client + ":21000 > " + c.vip(f, 80), "forward masq_in", "forward masq_out", "ESTABLISHED", "server " + c.rip("rs1", f, c.serverPort())} {
-		if !strings.Contains(trace.text, want) {
-			t.Errorf("trace has not %q:\n%s", want, trace.text)
+		if !strings.Contains(trace, want) {
+			t.Errorf("trace has not %q:\n%s", want, trace)
 		}
 	}
 	read := c.run(lab.Director, "tcpdump -n -r "+file)
 	rip := c.Topology.Addr("rs1", f).String()
 	for _, want := range []string{
-		client + ".21000 > " + c.Topology.VIP(f).String() + ".80: Flags [S]",           // before
-		client + ".21000 > " + rip + "." + fmt.Sprint(c.serverPort()) + ": Flags [S]",  // after
-		rip + "." + fmt.Sprint(c.serverPort()) + " > " + client + ".21000: Flags [S.]", // the reply, before
-		c.Topology.VIP(f).String() + ".80 > " + client + ".21000: Flags [S.]",          // and after
+		client + ".21001 > " + c.Topology.VIP(f).String() + ".80: Flags [S]",           // before
+		client + ".21001 > " + rip + "." + fmt.Sprint(c.serverPort()) + ": Flags [S]",  // after
+		rip + "." + fmt.Sprint(c.serverPort()) + " > " + client + ".21001: Flags [S.]", // the reply, before
+		c.Topology.VIP(f).String() + ".80 > " + client + ".21001: Flags [S.]",          // and after
 	} {
 		if !strings.Contains(read, want) {
 			t.Errorf("capture has not %q:\n%s", want, read)
@@ -222,6 +203,30 @@ func TestTraceAndCapture(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
 		t.Errorf("others may read the capture: %v, %v", info, err)
 	}
+}
+
+// whileAsking runs a command of the director's that watches, and a request from a port of the client's. Only one
+// can watch at a time: another is refused.
+func (c *cluster) whileAsking(line string, port int) string {
+	c.t.Helper()
+	var text string
+	var err error
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		text, err = c.try(lab.Director, line)
+	}()
+	time.Sleep(time.Second) // for it to have begun
+	if _, err := c.try(lab.Director, "drover trace --count 1"); err == nil || !strings.Contains(err.Error(), "one can at a time") {
+		c.t.Errorf("a second watcher: %v", err)
+	}
+	if _, err := c.askFromPort(lab.Client, port, c.vip(lab.V4, 80), limit); err != nil {
+		c.t.Error(err)
+	}
+	if <-done; err != nil {
+		c.t.Fatal(err)
+	}
+	return text
 }
 
 // TestIncident: drops and refusals are on a tape that outlives the programs that wrote it.
