@@ -9,7 +9,7 @@ import (
 // Counter is one verdict's reason and how often it was given. Each packet is in exactly one.
 type Counter struct {
 	Name    string `json:"name"`
-	Verdict string `json:"verdict"` // pass | forward | answer | drop
+	Verdict string `json:"verdict"` // pass | forward | hold | answer | drop
 	Help    string `json:"help"`
 	Value   uint64 `json:"value"`
 }
@@ -18,6 +18,7 @@ type Counter struct {
 const (
 	verdictPass    = "pass"
 	verdictForward = "forward"
+	verdictHold    = "hold"
 	verdictAnswer  = "answer"
 	verdictDrop    = "drop"
 )
@@ -43,6 +44,8 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_FORWARD_STATELESS, Counter{Name: "stateless", Verdict: verdictForward, Help: "by direct routing or a tunnel without an entry: the table is full"}},
 	{directorOutcomeOUTCOME_FORWARD_TUNNEL, Counter{Name: "tunnel", Verdict: verdictForward, Help: "to a server in a tunnel"}},
 	{directorOutcomeOUTCOME_FORWARD_LOCAL_CLIENT, Counter{Name: "local_client", Verdict: verdictForward, Help: "a server's reply to a client on this host by NAT"}},
+	{directorOutcomeOUTCOME_HOLD_FRAGMENT, Counter{Name: "fragment", Verdict: verdictHold, Help: "a fragment that came before its datagram's first, and waits for it"}},
+	{directorOutcomeOUTCOME_HOLD_REPLAY, Counter{Name: "replay", Verdict: verdictHold, Help: "a fragment that begins the replay of those that wait, and is judged with them"}},
 	{directorOutcomeOUTCOME_ANSWER_UNREACHABLE, Counter{Name: "unreachable", Verdict: verdictAnswer, Help: "port unreachable: no server takes connections"}},
 	{directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED, Counter{Name: "time_exceeded", Verdict: verdictAnswer, Help: "TTL or hop limit used up"}},
 	{directorOutcomeOUTCOME_ANSWER_TOO_BIG, Counter{Name: "too_big", Verdict: verdictAnswer, Help: "larger than the MTU towards the server"}},
@@ -55,7 +58,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_DROP_BUCKET_FULL, Counter{Name: "bucket_full", Verdict: verdictDrop, Help: "no free slot where a new connection belongs"}},
 	{directorOutcomeOUTCOME_DROP_CONTENDED, Counter{Name: "contended", Verdict: verdictDrop, Help: "two CPUs began the same connection, or its service was changing"}},
 	{directorOutcomeOUTCOME_DROP_RATE_LIMIT, Counter{Name: "rate_limit", Verdict: verdictDrop, Help: "ICMP answers beyond the limit"}},
-	{directorOutcomeOUTCOME_DROP_FRAGMENT, Counter{Name: "fragment", Verdict: verdictDrop, Help: "a later fragment whose first was not seen"}},
+	{directorOutcomeOUTCOME_DROP_FRAGMENT, Counter{Name: "fragment", Verdict: verdictDrop, Help: "a later fragment whose first was not seen, and that is not held"}},
 	{directorOutcomeOUTCOME_DROP_NO_SOURCE, Counter{Name: "no_source", Verdict: verdictDrop, Help: "for a tunnel, and the director has no address on the way to the server"}},
 	{directorOutcomeOUTCOME_DROP_TUNNEL_MTU, Counter{Name: "tunnel_mtu", Verdict: verdictDrop, Help: "too large for its tunnel, and its sender cannot be told"}},
 	{directorOutcomeOUTCOME_DROP_TUNNEL_ERROR, Counter{Name: "tunnel_error", Verdict: verdictDrop, Help: "an ICMP error about a tunnel, of no connection that it quotes; its MTU was noted"}},

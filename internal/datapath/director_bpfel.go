@@ -53,6 +53,12 @@ type directorAddr struct {
 	Byte [16]uint8
 }
 
+type directorAwaited struct {
+	_  structs.HostLayout
+	At uint32
+	In uint32
+}
+
 type directorBlockHead struct {
 	_            structs.HostLayout
 	Cursor       uint64
@@ -227,6 +233,16 @@ type directorFragmentKey struct {
 	Protocol    uint32
 }
 
+type directorHeld struct {
+	_      structs.HostLayout
+	Key    directorFragmentKey
+	State  uint32
+	At     uint32
+	Length uint32
+	Pad    uint32
+	Frame  [2048]uint8
+}
+
 type directorLife uint32
 
 const (
@@ -357,29 +373,31 @@ const (
 	directorOutcomeOUTCOME_FORWARD_STATELESS    directorOutcome = 13
 	directorOutcomeOUTCOME_FORWARD_TUNNEL       directorOutcome = 14
 	directorOutcomeOUTCOME_FORWARD_LOCAL_CLIENT directorOutcome = 15
-	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 16
-	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 17
-	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 18
-	directorOutcomeOUTCOME_ANSWER_RESET         directorOutcome = 19
-	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 20
-	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 21
-	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 22
-	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 23
-	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 24
-	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 25
-	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 26
-	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 27
-	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 28
-	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 29
-	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 30
-	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 31
-	directorOutcomeOUTCOME_DROP_LOOPBACK        directorOutcome = 32
-	directorOutcomeOUTCOME_DROP_HALF_OPEN       directorOutcome = 33
-	directorOutcomeOUTCOME_DROP_OVERLOAD        directorOutcome = 34
-	directorOutcomeOUTCOME_DROP_ACCESS          directorOutcome = 35
-	directorOutcomeOUTCOME_DROP_LIMIT           directorOutcome = 36
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 37
-	directorOutcomeOUTCOMES                     directorOutcome = 38
+	directorOutcomeOUTCOME_HOLD_FRAGMENT        directorOutcome = 16
+	directorOutcomeOUTCOME_HOLD_REPLAY          directorOutcome = 17
+	directorOutcomeOUTCOME_ANSWER_UNREACHABLE   directorOutcome = 18
+	directorOutcomeOUTCOME_ANSWER_TIME_EXCEEDED directorOutcome = 19
+	directorOutcomeOUTCOME_ANSWER_TOO_BIG       directorOutcome = 20
+	directorOutcomeOUTCOME_ANSWER_RESET         directorOutcome = 21
+	directorOutcomeOUTCOME_ANSWER_ASK_NEIGHBOUR directorOutcome = 22
+	directorOutcomeOUTCOME_DROP_SERVER_GONE     directorOutcome = 23
+	directorOutcomeOUTCOME_DROP_NO_ROUTE        directorOutcome = 24
+	directorOutcomeOUTCOME_DROP_NO_NEIGHBOUR    directorOutcome = 25
+	directorOutcomeOUTCOME_DROP_TABLE_FULL      directorOutcome = 26
+	directorOutcomeOUTCOME_DROP_BUCKET_FULL     directorOutcome = 27
+	directorOutcomeOUTCOME_DROP_CONTENDED       directorOutcome = 28
+	directorOutcomeOUTCOME_DROP_RATE_LIMIT      directorOutcome = 29
+	directorOutcomeOUTCOME_DROP_FRAGMENT        directorOutcome = 30
+	directorOutcomeOUTCOME_DROP_NO_SOURCE       directorOutcome = 31
+	directorOutcomeOUTCOME_DROP_TUNNEL_MTU      directorOutcome = 32
+	directorOutcomeOUTCOME_DROP_TUNNEL_ERROR    directorOutcome = 33
+	directorOutcomeOUTCOME_DROP_LOOPBACK        directorOutcome = 34
+	directorOutcomeOUTCOME_DROP_HALF_OPEN       directorOutcome = 35
+	directorOutcomeOUTCOME_DROP_OVERLOAD        directorOutcome = 36
+	directorOutcomeOUTCOME_DROP_ACCESS          directorOutcome = 37
+	directorOutcomeOUTCOME_DROP_LIMIT           directorOutcome = 38
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 39
+	directorOutcomeOUTCOMES                     directorOutcome = 40
 )
 
 type directorPath struct {
@@ -415,6 +433,8 @@ type directorRecorder struct {
 	_       structs.HostLayout
 	Written uint64
 	Skipped uint64
+	Held    uint32
+	Pad     uint32
 }
 
 type directorReplicas struct {
@@ -460,6 +480,8 @@ type directorScratch struct {
 		Transport   uint16
 		Hops        uint16
 		Length      uint32
+		In          uint32
+		Pad         uint32
 		Hash        uint64
 		Mac         uint64
 	}
@@ -600,6 +622,7 @@ const (
 	directorMapAccessRules       = "access_rules"
 	directorMapAccessTrees       = "access_trees"
 	directorMapAnswerRate        = "answer_rate"
+	directorMapAwaited           = "awaited"
 	directorMapBlocks            = "blocks"
 	directorMapBuckets           = "buckets"
 	directorMapConns             = "conns"
@@ -616,6 +639,7 @@ const (
 	directorMapEvents            = "events"
 	directorMapFirstReplicas     = "first_replicas"
 	directorMapFragments         = "fragments"
+	directorMapHeldFragments     = "held_fragments"
 	directorMapIngressMacs       = "ingress_macs"
 	directorMapLocalities        = "localities"
 	directorMapMarkRules         = "mark_rules"
@@ -657,6 +681,7 @@ const (
 	directorProgNewConn          = "new_conn"
 	directorProgPersistClient    = "persist_client"
 	directorProgPersistTemplate  = "persist_template"
+	directorProgReplayFragments  = "replay_fragments"
 	directorProgSchedLeast       = "sched_least"
 	directorProgSchedRand        = "sched_rand"
 	directorProgSchedTable       = "sched_table"
@@ -736,6 +761,7 @@ type directorProgramSpecs struct {
 	NewConn          *ebpf.ProgramSpec `ebpf:"new_conn"`
 	PersistClient    *ebpf.ProgramSpec `ebpf:"persist_client"`
 	PersistTemplate  *ebpf.ProgramSpec `ebpf:"persist_template"`
+	ReplayFragments  *ebpf.ProgramSpec `ebpf:"replay_fragments"`
 	SchedLeast       *ebpf.ProgramSpec `ebpf:"sched_least"`
 	SchedRand        *ebpf.ProgramSpec `ebpf:"sched_rand"`
 	SchedTable       *ebpf.ProgramSpec `ebpf:"sched_table"`
@@ -755,6 +781,7 @@ type directorMapSpecs struct {
 	AccessRules    *ebpf.MapSpec `ebpf:"access_rules"`
 	AccessTrees    *ebpf.MapSpec `ebpf:"access_trees"`
 	AnswerRate     *ebpf.MapSpec `ebpf:"answer_rate"`
+	Awaited        *ebpf.MapSpec `ebpf:"awaited"`
 	Blocks         *ebpf.MapSpec `ebpf:"blocks"`
 	Buckets        *ebpf.MapSpec `ebpf:"buckets"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
@@ -771,6 +798,7 @@ type directorMapSpecs struct {
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	FirstReplicas  *ebpf.MapSpec `ebpf:"first_replicas"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
+	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
 	Localities     *ebpf.MapSpec `ebpf:"localities"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
@@ -836,6 +864,7 @@ type directorMaps struct {
 	AccessRules    *ebpf.Map `ebpf:"access_rules"`
 	AccessTrees    *ebpf.Map `ebpf:"access_trees"`
 	AnswerRate     *ebpf.Map `ebpf:"answer_rate"`
+	Awaited        *ebpf.Map `ebpf:"awaited"`
 	Blocks         *ebpf.Map `ebpf:"blocks"`
 	Buckets        *ebpf.Map `ebpf:"buckets"`
 	Conns          *ebpf.Map `ebpf:"conns"`
@@ -852,6 +881,7 @@ type directorMaps struct {
 	Events         *ebpf.Map `ebpf:"events"`
 	FirstReplicas  *ebpf.Map `ebpf:"first_replicas"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
+	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
 	Localities     *ebpf.Map `ebpf:"localities"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
@@ -884,6 +914,7 @@ func (m *directorMaps) Close() error {
 		m.AccessRules,
 		m.AccessTrees,
 		m.AnswerRate,
+		m.Awaited,
 		m.Blocks,
 		m.Buckets,
 		m.Conns,
@@ -900,6 +931,7 @@ func (m *directorMaps) Close() error {
 		m.Events,
 		m.FirstReplicas,
 		m.Fragments,
+		m.HeldFragments,
 		m.IngressMacs,
 		m.Localities,
 		m.MarkRules,
@@ -963,6 +995,7 @@ type directorPrograms struct {
 	NewConn          *ebpf.Program `ebpf:"new_conn"`
 	PersistClient    *ebpf.Program `ebpf:"persist_client"`
 	PersistTemplate  *ebpf.Program `ebpf:"persist_template"`
+	ReplayFragments  *ebpf.Program `ebpf:"replay_fragments"`
 	SchedLeast       *ebpf.Program `ebpf:"sched_least"`
 	SchedRand        *ebpf.Program `ebpf:"sched_rand"`
 	SchedTable       *ebpf.Program `ebpf:"sched_table"`
@@ -993,6 +1026,7 @@ func (p *directorPrograms) Close() error {
 		p.NewConn,
 		p.PersistClient,
 		p.PersistTemplate,
+		p.ReplayFragments,
 		p.SchedLeast,
 		p.SchedRand,
 		p.SchedTable,

@@ -19,21 +19,22 @@ const hookPrefix = "hook_"
 // The names of the programs at TC, and so of their filters before TCX.
 const (
 	hookInterface = directorProgLeaveByInterface
+	hookReplay    = directorProgReplayFragments
 	hookLo        = directorProgLeaveByLo
 	hookPair      = directorProgArriveByPair
 )
 
-var hookNames = []string{hookInterface, hookLo, hookPair}
+var hookNames = []string{hookInterface, hookReplay, hookLo, hookPair}
 
 func hookPin(kind, ifname string) string {
 	return hookPrefix + kind + "_" + strings.ReplaceAll(ifname, ".", "%2e")
 }
 
 // hostHooks are the programs that they run.
-type hostHooks struct{ entry, byInterface, byLo, byPair *ebpf.Program }
+type hostHooks struct{ entry, byInterface, replay, byLo, byPair *ebpf.Program }
 
 func hooksOf(p *directorPrograms) hostHooks {
-	return hostHooks{p.DroverXdp, p.LeaveByInterface, p.LeaveByLo, p.ArriveByPair}
+	return hostHooks{p.DroverXdp, p.LeaveByInterface, p.ReplayFragments, p.LeaveByLo, p.ArriveByPair}
 }
 
 // hook makes sure that packets of this host are taken in, as far as that is possible here; may be done again, and
@@ -44,14 +45,18 @@ func (f folder) hook(h hostHooks, maps *directorMaps) (warning string, err error
 		return "", err
 	}
 	for _, i := range attached {
-		hook := TCHook{Program: h.byInterface, Name: hookInterface, To: i}
-		if _, err := AttachTC(hook, f.pin(hookPin("egress", i.Name))); err != nil {
-			return "", fmt.Errorf("take in replies on %s: %w", i.Name, err)
+		for _, hook := range []TCHook{
+			{Program: h.byInterface, Name: hookInterface, To: i},
+			{Program: h.replay, Name: hookReplay, To: i, Ingress: true},
+		} {
+			if err := f.attachHook(hook); err != nil {
+				return "", err
+			}
 		}
 	}
 	p, err := f.hookPair(h)
 	if err != nil {
-		return fmt.Sprintf("clients on this host are not balanced: %v", err), nil
+		return fmt.Sprintf("clients on this host are not balanced, and fragments out of order are dropped: %v", err), nil
 	}
 	control, err := mapArray[directorControl](maps.Controls)
 	if err != nil {
@@ -76,15 +81,22 @@ func (f folder) hookPair(h hostHooks) (pair, error) {
 		{Program: h.byPair, Name: hookPair, To: p.inner, Ingress: true},
 		{Program: h.byLo, Name: hookLo, To: lo},
 	} {
-		kind := "egress"
-		if hook.Ingress {
-			kind = "ingress"
-		}
-		if _, err := AttachTC(hook, f.pin(hookPin(kind, hook.To.Name))); err != nil {
-			return p, fmt.Errorf("attach to %s: %w", hook.To.Name, err)
+		if err := f.attachHook(hook); err != nil {
+			return p, err
 		}
 	}
 	return p, nil
+}
+
+func (f folder) attachHook(h TCHook) error {
+	kind := "egress"
+	if h.Ingress {
+		kind = "ingress"
+	}
+	if _, err := AttachTC(h, f.pin(hookPin(kind, h.To.Name))); err != nil {
+		return fmt.Errorf("attach %s to %s: %w", h.Name, h.To.Name, err)
+	}
+	return nil
 }
 
 const loopbackIndex = 1 // of lo in any network namespace

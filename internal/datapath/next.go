@@ -165,7 +165,7 @@ func (s successor) activate() error {
 func (s successor) rehook(entry *ebpf.Program, prefix string) error {
 	hooks := hostHooks{entry: entry}
 	for name, p := range map[string]**ebpf.Program{
-		hookInterface: &hooks.byInterface, hookLo: &hooks.byLo, hookPair: &hooks.byPair,
+		hookInterface: &hooks.byInterface, hookReplay: &hooks.replay, hookLo: &hooks.byLo, hookPair: &hooks.byPair,
 	} {
 		var err error
 		*p, err = ebpf.LoadPinnedProgram(s.pin(prefix+programPrefix+name), nil)

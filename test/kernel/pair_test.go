@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -66,11 +67,26 @@ func (p *pair) ask(run func(*director) (result, error)) (kernel, drover result, 
 		}
 		return err
 	})
+	kernel.Stdout = unsignedMarks(kernel.Stdout)
 	if p.connections != sameSize { // the header tells the size of the table
 		kernel.Stdout = tableSize.ReplaceAllString(kernel.Stdout, "size=")
 		drover.Stdout = tableSize.ReplaceAllString(drover.Stdout, "size=")
 	}
 	return kernel, drover, err
+}
+
+var negativeMark = regexp.MustCompile(`(-f |FWM  )(-\d+)`)
+
+// unsignedMarks gives marks beyond 2^31 as they are.
+func unsignedMarks(text string) string {
+	return negativeMark.ReplaceAllStringFunc(text, func(found string) string {
+		part := negativeMark.FindStringSubmatch(found)
+		n, err := strconv.ParseInt(part[2], 10, 32)
+		if err != nil {
+			return found
+		}
+		return part[1] + strconv.FormatUint(uint64(uint32(n)), 10)
+	})
 }
 
 var tableSize = regexp.MustCompile(`size=\d+`)

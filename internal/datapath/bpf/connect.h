@@ -10,13 +10,13 @@
 
 /* client_hop is the way that the client's packet came: the first guess for NAT's replies, until the
  * route is looked up, and after that if the kernel has no neighbour entry. */
-static __always_inline __u64 client_hop(struct xdp_md *ctx)
+static __always_inline __u64 client_hop(struct xdp_md *ctx, const struct packet *p)
 {
 	void *data = (void *)(long)ctx->data;
 
-	if (data + ETH_HLEN > (void *)(long)ctx->data_end || from_here(ctx))
+	if (data + ETH_HLEN > (void *)(long)ctx->data_end || from_here(p))
 		return 0;
-	return mac_word(data + ETH_ALEN) | (__u64)device_row(ctx->ingress_ifindex) << 48 | HOP_GUESS;
+	return mac_word(data + ETH_ALEN) | (__u64)device_row(p->in) << 48 | HOP_GUESS;
 }
 
 static __always_inline void fill_tuple(struct conn *c, const struct packet *p)
@@ -318,10 +318,10 @@ static __always_inline int connect(struct xdp_md *ctx, struct scratch *s)
 	if (!c)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	flags = own(s, index);
-	WRITE(s->state, fill(c, p, d, slot, flags | names_port(s, d) | (from_here(ctx) ? STATE_FLAG_LOCAL : 0), k));
+	WRITE(s->state, fill(c, p, d, slot, flags | names_port(s, d) | (from_here(p) ? STATE_FLAG_LOCAL : 0), k));
 	state = READ(s->state); /* not known to the verifier, which would follow each value */
 	if (d->forwarding == FORWARD_MASQ)
-		c->hop = client_hop(ctx);
+		c->hop = client_hop(ctx, p);
 	word = slot_word(p->hash, index);
 	position = publish_or_make_room(p->hash, word, now);
 	if (position < 0) {

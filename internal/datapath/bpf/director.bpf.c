@@ -7,6 +7,7 @@
 #include "end.h"
 #include "existing.h"
 #include "fragments.h"
+#include "hold.h"
 #include "limit.h"
 #include "locality.h"
 #include "make_error.h"
@@ -14,6 +15,7 @@
 #include "parse.h"
 #include "persist.h"
 #include "relay_error.h"
+#include "replay.h"
 #include "reset.h"
 #include "schedule.h"
 #include "service.h"
@@ -86,6 +88,7 @@ static __always_inline int direct(struct xdp_md *ctx, struct packet *p)
 {
 	enum parsed parsed = parse(ctx, p);
 
+	p->in = ctx->ingress_ifindex;
 	begin(ctx, p);
 	switch (parsed) {
 	case PARSED_TRANSPORT:
@@ -269,7 +272,7 @@ STAGE(answer_error)
 		return finish(OUTCOME_DROP_RATE_LIMIT, XDP_DROP);
 	if (!make_error(ctx, s))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return finish(answered(s->answer), bpf_redirect(ctx->ingress_ifindex, 0));
+	return finish(answered(s->answer), bpf_redirect(s->packet.in, 0));
 }
 
 STAGE(answer_reset)
@@ -316,22 +319,29 @@ STAGE(fragment)
 {
 	struct packet *p = &s->packet;
 	struct control *k = control();
+	enum parsed parsed;
 	struct fragment_key key;
+	struct awaited *w;
 	struct fragment *f;
-	bool first = false;
+	bool first = false, again;
 	__u32 id = 0;
 
-	switch (identify(ctx, p, &id, &first)) {
-	case PARSED_TRANSPORT:
-		return first_fragment(ctx, s, id);
-	case PARSED_FRAGMENT:
-		break;
-	case PARSED_PROTOCOL:
-		return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
-	default:
-		return finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
-	}
+	parsed = identify(ctx, p, &id, &first);
+	if (parsed != PARSED_TRANSPORT && parsed != PARSED_FRAGMENT)
+		return parsed == PARSED_PROTOCOL ? finish(OUTCOME_PASS_PROTOCOL, XDP_PASS) :
+						   finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
 	key = fragment_key(p, id);
+	w = await(&key, now_ms());
+	again = from_here(p);
+	if (w && again)
+		p->in = READ(w->in);
+	if (parsed == PARSED_TRANSPORT) {
+		if (w && !again) {
+			WRITE(w->in, p->in);
+			return finish(OUTCOME_HOLD_REPLAY, XDP_PASS);
+		}
+		return first_fragment(ctx, s, id);
+	}
 	f = bpf_map_lookup_elem(&fragments, &key);
 	if (!f && !is_ours(ctx, s, k))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
@@ -339,7 +349,13 @@ STAGE(fragment)
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
 	if (!is_for_us(ctx, p))
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
-	return f ? later(ctx, p, f) : finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
+	if (f)
+		return later(ctx, p, f);
+	if (w && READ(w->in) && !again)
+		return finish(OUTCOME_HOLD_REPLAY, XDP_PASS); /* its first is on the way there */
+	if (!again && k && READ(k->outer) && hold(ctx, &key, now_ms()))
+		return finish(OUTCOME_HOLD_FRAGMENT, XDP_DROP);
+	return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
 }
 
 STAGE(tunnel)
@@ -356,6 +372,12 @@ SEC("tc")
 int leave_by_interface(struct __sk_buff *skb)
 {
 	return leave_host(skb);
+}
+
+SEC("tc")
+int replay_fragments(struct __sk_buff *skb)
+{
+	return replay(skb);
 }
 
 SEC("tc")

@@ -151,7 +151,7 @@ __noinline int tell_event(struct xdp_md *ctx, const struct packet *p, __u32 outc
 	if (!p || !k)
 		return 0;
 	w = bpf_map_lookup_elem(&watches, &zero);
-	if (!w || !is_watched(w, p, outcome, ctx->ingress_ifindex))
+	if (!w || !is_watched(w, p, outcome, p->in))
 		return 0;
 	if ((__s32)(READ(k->watch_until) - READ(k->now)) < 0)
 		return 0;
@@ -161,7 +161,7 @@ __noinline int tell_event(struct xdp_md *ctx, const struct packet *p, __u32 outc
 		__sync_fetch_and_add(&w->hidden, 1);
 		return 0;
 	}
-	fill_note(&e->note, p, outcome, ctx->ingress_ifindex, k);
+	fill_note(&e->note, p, outcome, p->in, k);
 	length = bpf_xdp_get_buff_len(ctx);
 	e->at = bpf_ktime_get_ns();
 	e->length = length;
@@ -197,7 +197,7 @@ static __always_inline void begin(struct xdp_md *ctx, const struct packet *p)
 /* is_noted tells which ends the flight recorder keeps. */
 static __always_inline bool is_noted(int verdict, __u32 outcome)
 {
-	return verdict == XDP_DROP || outcome == OUTCOME_ANSWER_UNREACHABLE ||
+	return (verdict == XDP_DROP && outcome != OUTCOME_HOLD_FRAGMENT) || outcome == OUTCOME_ANSWER_UNREACHABLE ||
 	       outcome == OUTCOME_FORWARD_STATELESS;
 }
 
@@ -207,7 +207,7 @@ static __always_inline int end(struct xdp_md *ctx, const struct packet *p, int f
 	int verdict = finished & 0xff;
 
 	if (is_noted(verdict, finished >> 8))
-		note_packet(p, finished >> 8, ctx->ingress_ifindex);
+		note_packet(p, finished >> 8, p->in);
 	if (watching(control(), WATCH_TRACE | WATCH_CAPTURE))
 		tell_event(ctx, p, finished >> 8);
 	return verdict;

@@ -9,11 +9,10 @@
 
 /* is_new_mac tells whether the frame's MAC is that of its interface all the same, changed since it was
  * written down: the kernel gives it with the way back to the sender. */
-__noinline int is_new_mac(struct xdp_md *ctx, const union addr *sender, __u8 family)
+__noinline int is_new_mac(struct xdp_md *ctx, const union addr *sender, __u8 family, __u32 ifindex)
 {
 	struct bpf_fib_lookup fib = {};
 	void *data = (void *)(long)ctx->data;
-	__u32 ifindex = ctx->ingress_ifindex;
 	__u64 *mac;
 
 	if (!sender || data + ETH_HLEN > (void *)(long)ctx->data_end)
@@ -30,12 +29,12 @@ __noinline int is_new_mac(struct xdp_md *ctx, const union addr *sender, __u8 fam
  * floods, frames for other machines arrive too, and forwarding them would double them. */
 static __always_inline bool is_for_us(struct xdp_md *ctx, const struct packet *p)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
+	__u32 ifindex = p->in;
 	__u64 *mac = bpf_map_lookup_elem(&ingress_macs, &ifindex);
 
 	if (!mac || READ(*mac) == p->mac || !READ(*mac))
 		return true;
-	return is_new_mac(ctx, &p->source, p->family);
+	return is_new_mac(ctx, &p->source, p->family, p->in);
 }
 
 /* server_gone drops a packet whose server was deleted; with expire_nodest_conn its connection ends, and the

@@ -201,11 +201,11 @@ static __always_inline int to_server(struct xdp_md *ctx, const struct packet *p,
 }
 
 /* from_here tells whether the packet was made on this host: see local.h. */
-static __always_inline bool from_here(const struct xdp_md *ctx)
+static __always_inline bool from_here(const struct packet *p)
 {
 	struct control *k = control();
 
-	return k && READ(k->inner) && READ(k->inner) == ctx->ingress_ifindex;
+	return k && READ(k->inner) && READ(k->inner) == p->in;
 }
 
 /* to_local_client gives a reply to a client on this host, by way of the pair. */

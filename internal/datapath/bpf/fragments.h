@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* Fragments: the first has the ports, and leaves behind which connection it belongs to; the later
- * ones are looked up by the datagram's identification. A later one whose first was not seen is
- * dropped when it is for a VIP: the host would put it together and answer for the VIP. */
+ * ones are looked up by the datagram's identification. A later one for a VIP whose first was not
+ * seen is never passed, as the host would put the datagram together and answer for the VIP: it is held for
+ * its first (hold.h). */
 #pragma once
 
 #include "existing.h"

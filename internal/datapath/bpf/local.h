@@ -20,7 +20,7 @@ static __always_inline int to_host(struct xdp_md *ctx, const struct packet *p, c
 	if (forwarding != FORWARD_MASQ)
 		return finish(OUTCOME_PASS_LOCAL_SERVER, XDP_PASS);
 	/* The host takes no packet for 127.0.0.1 from outside, nor does ip_vs give it one. */
-	if (d->flags & DEST_LOOPBACK && !from_here(ctx))
+	if (d->flags & DEST_LOOPBACK && !from_here(p))
 		return finish(OUTCOME_DROP_LOOPBACK, XDP_DROP);
 	if (!translate(ctx, p, false, &d->addr, port))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);

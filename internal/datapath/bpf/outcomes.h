@@ -19,6 +19,8 @@ enum outcome {
 	OUTCOME_FORWARD_STATELESS, /* the table is full: by hash, without an entry */
 	OUTCOME_FORWARD_TUNNEL,
 	OUTCOME_FORWARD_LOCAL_CLIENT, /* a server's reply to a client on this host, by NAT */
+	OUTCOME_HOLD_FRAGMENT, /* it waits for its datagram's first */
+	OUTCOME_HOLD_REPLAY,   /* of a datagram that is waited for: on to TC, and from there to the pair */
 	OUTCOME_ANSWER_UNREACHABLE,
 	OUTCOME_ANSWER_TIME_EXCEEDED,
 	OUTCOME_ANSWER_TOO_BIG,
@@ -31,7 +33,7 @@ enum outcome {
 	OUTCOME_DROP_BUCKET_FULL,
 	OUTCOME_DROP_CONTENDED, /* two CPUs raced for the same new connection; the client asks again */
 	OUTCOME_DROP_RATE_LIMIT, /* an ICMP answer over the limit */
-	OUTCOME_DROP_FRAGMENT,  /* a later fragment whose first was not seen */
+	OUTCOME_DROP_FRAGMENT,  /* a later fragment whose first was not seen, and that is not held */
 	OUTCOME_DROP_NO_SOURCE,    /* tunnel: the director has no address towards the server */
 	OUTCOME_DROP_TUNNEL_MTU,   /* tunnel: it does not fit, and its sender cannot be told */
 	OUTCOME_DROP_TUNNEL_ERROR, /* about a tunnel's packet, but quotes too little to find its connection */

@@ -60,6 +60,8 @@ struct packet {
 	__u16 transport; /* offset of the TCP or UDP header in the frame */
 	__u16 hops;      /* TTL or hop limit */
 	__u32 length;    /* bytes of the IP packet, header included: what ip_vs counts */
+	__u32 in;        /* interface that it came in by: of a fragment that was held, at first */
+	__u32 pad;
 	__u64 hash;
 	__u64 mac;       /* the frame's destination, low 48 bits as on the wire */
 };

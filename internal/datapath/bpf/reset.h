@@ -145,5 +145,5 @@ static __always_inline int reset(struct xdp_md *ctx, const struct packet *p)
 		move_state(SLOT_INDEX(slot), IPPROTO_TCP, EVENT_RST, !!(slot & SLOT_REVERSE));
 	if (!make_reset(ctx, p))
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	return finish(OUTCOME_ANSWER_RESET, bpf_redirect(ctx->ingress_ifindex, 0));
+	return finish(OUTCOME_ANSWER_RESET, bpf_redirect(p->in, 0));
 }

@@ -438,6 +438,8 @@ struct note {
 struct recorder {
 	__u64 written; /* notes ever */
 	__u64 skipped; /* beyond the rate */
+	__u32 held;    /* fragments ever held: the next is in place held % HELD_SLOTS */
+	__u32 pad;
 };
 
 #define EVENT_FRAME 2048 /* a power of two */
