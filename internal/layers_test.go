@@ -28,6 +28,7 @@ var above = []string{"*"}
 // layers are in order: each imports only those before it, and of them only what it uses.
 var layers = []layer{
 	{"lvs", nil},
+	{"firewall", []string{"lvs"}},
 	{"ipvsadm", []string{"lvs"}},
 	{"schedule", []string{"lvs"}},
 	{"datapath", above},

@@ -36,7 +36,7 @@ a port, then a VIP, then an interface. Without a rule a source is let in.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newACLAdd(env), newACLDel(), newACLFlush(), newACLList(env), newACLLimit(env))
+	cmd.AddCommand(newACLAdd(env), newACLDel(), newACLFlush(), newACLList(env), newACLLimit(env), newACLImport(env))
 	return cmd
 }
 

@@ -40,7 +40,7 @@ command has ended, until "drover datapath unload" or the next boot.
 Without --interface it takes those of the environment variable DROVER_INTERFACE (commas or spaces between
 them), else the physical and veth interfaces that are up and have a global address.`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := datapath.Load(options)
 			if err != nil {
 				return err
@@ -49,6 +49,7 @@ them), else the physical and veth interfaces that are up and have a global addre
 			for _, warning := range loaded.Warnings {
 				fmt.Fprintf(env.stderr, "drover: warning: %s\n", warning)
 			}
+			warnBypassed(cmd.Context(), env.stderr)
 			verb := "is attached to"
 			if loaded.Already {
 				verb = "was already attached to"

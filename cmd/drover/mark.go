@@ -30,7 +30,7 @@ the packet's mark, and later ones what earlier ones did.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newMarkAdd(env), newMarkDel(), newMarkFlush(), newMarkList(env))
+	cmd.AddCommand(newMarkAdd(env), newMarkDel(), newMarkFlush(), newMarkList(env), newMarkImport(env))
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -46,6 +47,7 @@ func load(env *environment) (*datapath.Loaded, error) {
 	}
 	if !loaded.Already {
 		fmt.Fprintf(env.stderr, "drover: data path loaded on %s\n", interfaceNames(loaded.Interfaces))
+		warnBypassed(context.Background(), env.stderr)
 	}
 	return loaded, nil
 }

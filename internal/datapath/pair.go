@@ -14,10 +14,13 @@ import (
 // host comes back (bpf/local.h). The alias tells that it is ours.
 const (
 	outerName = "drover0"
-	innerName = "drover1" // it has drover_xdp
+	innerName = HostInterface // it has drover_xdp
 	pairAlias = "Drover: packets of this host"
 	pairMTU   = 65535 // lo's, and less one: what it takes at most
 )
+
+// HostInterface is the interface that packets of this host's own clients come in by.
+const HostInterface = "drover1"
 
 // pair is where the two are.
 type pair struct{ outer, inner Interface }

@@ -75,7 +75,7 @@ func (p *pair) ask(run func(*director) (result, error)) (kernel, drover result, 
 	return kernel, drover, err
 }
 
-var negativeMark = regexp.MustCompile(`(-f |FWM  )(-\d+)`)
+var negativeMark = regexp.MustCompile(`(-f )(-\d+)`)
 
 // unsignedMarks gives marks beyond 2^31 as they are.
 func unsignedMarks(text string) string {
