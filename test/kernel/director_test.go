@@ -80,7 +80,7 @@ func newDrover(t *testing.T, connections uint32) *director {
 func programLinks(t *testing.T, program string) string {
 	t.Helper()
 	folder := t.TempDir()
-	for _, name := range []string{"ipvsadm", "ipvsadm-save", "ipvsadm-restore"} {
+	for _, name := range []string{"ipvsadm", "ipvsadm-save", "ipvsadm-restore", "drover"} {
 		must(t, os.Symlink(program, filepath.Join(folder, name)))
 	}
 	return folder

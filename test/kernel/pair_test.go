@@ -21,6 +21,7 @@ type pair struct {
 	base           int    // ports given out to cases
 	forms          int    // listings made, to take turns
 	steps          int    // done, in all
+	settings       []*setting
 	last           result // what the last command gave in Drover
 }
 
@@ -185,11 +186,16 @@ func (p *pair) do(s step) error {
 	case s.wait > 0:
 		time.Sleep(s.wait)
 		return nil
+	case s.setting != nil:
+		return p.set(s.setting)
 	}
 	return p.compare(s)
 }
 
 // flush empties both.
 func (p *pair) flush() error {
+	if err := p.unset(); err != nil {
+		return err
+	}
 	return p.compare(step{program: "ipvsadm", args: []string{"-C"}})
 }

@@ -37,7 +37,7 @@ cp -r test/kernel/testdata "$share/testdata"
 cp -r internal/ipvsadm/testdata/{40-golden.txt,50-errors.txt,state} "$share/testdata/recordings/"
 
 status=0
-"$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v ethtool)" --with "$(command -v stdbuf)" \
+"$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v ethtool)" --with "$(command -v nft)" --with "$(command -v stdbuf)" \
   --with /usr/libexec/coreutils/libstdbuf.so --mem 2048 --timeout "$timeout" test/kernel/guest.sh "$seed" "$@" |
   tee "$share/output" || status=$?
 

@@ -17,6 +17,8 @@ import (
 //	> tcp 203.0.113.5:1025 192.0.2.1:PORT0 SA 10       a client's packet: flags S F R A P U or -, bytes of payload
 //	< tcp 203.0.113.5:1025 192.0.2.1:PORT0 SA 10       an answer, of the server that got the client's last packet
 //	wait 3s
+//	mark 5 tcp 192.0.2.1:PORT0                         what is for that port gets this mark, in front of both
+//	tune conn_reuse_mode 0                             a sysctl of ip_vs, and the tune of the same name
 //
 // PORT0 to PORT9 stand for ports that no case has used before: a server that is added again to a service
 // comes back with its connections (ip_vs's destination trash), so a trial needs a service of its own.
@@ -26,6 +28,32 @@ type step struct {
 	stdin   string
 	packet  *packet
 	wait    time.Duration
+	setting *setting
+}
+
+// A setting is a mark rule or a tune.
+type setting struct {
+	tune     string // "": a mark
+	value    string
+	protocol string
+	vip      netip.AddrPort
+}
+
+// tuneDefaults are those that are tried.
+var tuneDefaults = map[string]string{
+	"conn_reuse_mode": "1", "expire_nodest_conn": "0", "expire_quiescent_template": "0", "sloppy_tcp": "0",
+}
+
+func parseSetting(kind, text string) (*setting, error) {
+	words := strings.Fields(text)
+	if kind == "tune" && len(words) == 2 && tuneDefaults[words[0]] != "" {
+		return &setting{tune: words[0], value: words[1]}, nil
+	}
+	if kind == "tune" || len(words) != 3 {
+		return nil, fmt.Errorf("%s %q: expected mark N PROTOCOL VIP:PORT, or tune NAME VALUE", kind, text)
+	}
+	vip, err := netip.ParseAddrPort(words[2])
+	return &setting{value: words[0], protocol: words[1], vip: vip}, err
 }
 
 // A packet is a TCP segment or UDP datagram. client and vip name the flow in both directions.
@@ -55,8 +83,11 @@ func parseStep(line string, base int) (step, error) {
 	case "wait":
 		d, err := time.ParseDuration(rest)
 		return step{wait: d}, err
+	case "mark", "tune":
+		set, err := parseSetting(kind, rest)
+		return step{setting: set}, err
 	}
-	return step{}, fmt.Errorf("step %q: expected $, >, < or wait at its beginning", line)
+	return step{}, fmt.Errorf("step %q: expected $, >, <, wait, mark or tune at its beginning", line)
 }
 
 func parseCommand(text string) (s step, err error) {

@@ -17,6 +17,8 @@ type trafficker struct {
 	v6       bool
 	forward  []string // ways that servers are added with
 	weight   func() int
+	marked   bool  // the service is of a firewall mark
+	settings int   // lines before the service's
 	added    []int // numbers of servers
 	sources  int   // how many addresses clients have
 	open     []string
@@ -35,8 +37,9 @@ func traffic(seed uint64) []string {
 		func() int { return c.IntN(3) * 50 }, func() int { return 1 << c.IntN(16) },
 	}[c.IntN(5)]
 	t.name()
+	t.set()
 	for t.begin(); len(t.added) == 0; t.begin() { // all may be left out
-		t.lines, t.forward = nil, []string{t.one("-m", "-g")}
+		t.lines, t.forward = t.lines[:t.settings], []string{t.one("-m", "-g")}
 	}
 	for range 20 + c.IntN(50) {
 		t.act()
@@ -51,6 +54,22 @@ func (t *trafficker) name() {
 		t.vip = fmt.Sprintf("[2001:db8:9::%x]:PORT0", 1+t.IntN(60000))
 	}
 	t.service = map[string]string{"tcp": "-t ", "udp": "-u "}[t.protocol] + t.vip
+}
+
+// set gives some cases a mark in place of the VIP's service, and some another tune.
+func (t *trafficker) set() {
+	if t.chance(15) {
+		t.lines = append(t.lines, "mark PORT0 "+t.protocol+" "+t.vip)
+		t.service, t.marked = "-f PORT0", true
+		if t.v6 {
+			t.service += " -6"
+		}
+	}
+	if t.chance(20) {
+		t.lines = append(t.lines, "tune "+t.one("conn_reuse_mode 0", "conn_reuse_mode 2", "conn_reuse_mode 3",
+			"expire_nodest_conn 1", "expire_quiescent_template 1", "sloppy_tcp 1"))
+	}
+	t.settings = len(t.lines)
 }
 
 // add adds a line, unless it asks for what is left out. It tells whether it did.
@@ -105,6 +124,13 @@ func (t *trafficker) anyThresholds() string {
 }
 
 func (t *trafficker) server(n int) string {
+	if t.marked { // its servers take the packet's port
+		return strings.Trim(strings.TrimSuffix(t.address(n), ":PORT1"), "[]")
+	}
+	return t.address(n)
+}
+
+func (t *trafficker) address(n int) string {
 	if t.v6 {
 		return fmt.Sprintf("[2001:db8:2::%d]:PORT1", n)
 	}
@@ -192,7 +218,7 @@ func (t *trafficker) send(direction, client, flags string) {
 func (t *trafficker) change() {
 	n := t.added[t.IntN(len(t.added))]
 	named := fmt.Sprintf("%s -r %s", t.service, t.server(n))
-	if t.way(n) != "-m" {
+	if t.way(n) != "-m" && !t.marked {
 		named = strings.Replace(named, "PORT1", "PORT0", 1)
 	}
 	switch k := t.IntN(20); {

@@ -70,9 +70,9 @@ func (p *pair) trafficAlone(all []string) error {
 // converse runs the steps of a case with ports from base on, and compares its servers and connections.
 func (p *pair) converse(base int, all []string) error {
 	err := p.each(base, all, func(s step) error {
-		if strings.Join(s.args, " ") == servicesForm {
+		if form := strings.Join(s.args, " "); strings.HasPrefix(form, servicesForm) {
 			p.steps++
-			return p.compareServices(base, servicesForm)
+			return p.compareServices(base, form)
 		}
 		return p.do(s)
 	})
@@ -102,7 +102,7 @@ func (p *pair) compareConnections(base int) error {
 
 // hasPort tells whether a line names a port of a case.
 func hasPort(line string, base int) bool {
-	return strings.Contains(line, fmt.Sprintf(":%d ", base)) || strings.Contains(line, fmt.Sprintf(":%d ", base+2))
+	return strings.HasPrefix(line, fmt.Sprintf("FWM  %d ", base)) || strings.Contains(line, fmt.Sprintf(":%d ", base)) || strings.Contains(line, fmt.Sprintf(":%d ", base+2))
 }
 
 // countersTime is how long ip_vs may take to show what it has counted: it adds up every two seconds.
