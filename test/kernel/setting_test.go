@@ -9,7 +9,7 @@ import (
 )
 
 // nftMarks is where the kernel's mark rules are: it has none besides.
-const nftMarks = "table inet marks { chain pre { type filter hook prerouting priority mangle; } }\n"
+const nftMarks = "add table inet marks\nadd chain inet marks pre { type filter hook prerouting priority mangle; }\n"
 
 // set gives both directors a mark rule, or another value of a tune.
 func (p *pair) set(s *setting) error {

@@ -28,6 +28,15 @@ func (v Values) Over(w Values) Values {
 	return ratios
 }
 
+// Less gives v - w round by round.
+func (v Values) Less(w Values) Values {
+	differences := make(Values, min(len(v), len(w)))
+	for i := range differences {
+		differences[i] = v[i] - w[i]
+	}
+	return differences
+}
+
 // Map gives f of each value.
 func (v Values) Map(f func(float64) float64) Values {
 	mapped := make(Values, len(v))
