@@ -77,9 +77,9 @@ func TestExplain(t *testing.T) {
 				c.servers(f, 6) // so that the ways are known
 				for i, scheduler := range []string{"rr", "wlc", "mh"} {
 					c.ipvsadm("-E -t " + c.vip(f, 80) + " -s " + scheduler)
-					c.explainOne(f, 20000+i)
+					c.explainOne(f, map[lab.Family]int{lab.V4: 20000, lab.V6: 21000}[f]+i)
 				}
-				known := "tcp " + c.clientAddress(f, 20000) + " " + c.vip(f, 80) + " --flags A"
+				known := "tcp " + c.clientAddress(f, map[lab.Family]int{lab.V4: 20000, lab.V6: 21000}[f]) + " " + c.vip(f, 80) + " --flags A"
 				if e := c.explain(known); !e.Known || e.Verdict != "forward" || e.Server == "" {
 					t.Errorf("%s: %+v", known, e)
 				}
