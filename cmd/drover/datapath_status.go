@@ -40,11 +40,16 @@ func summaryRows(s *datapath.Status) [][]cell {
 	if !s.ThisVersion {
 		version = cell{text: "another version: run drover datapath upgrade", style: yellow}
 	}
+	pair := cell{text: "balanced; fragments out of order are held", style: green}
+	if !s.HasPair {
+		pair = cell{text: "not balanced; fragments out of order are dropped: no pair of veth devices", style: yellow}
+	}
 	return [][]cell{
 		{{text: "network namespace"}, {text: "cookie " + strconv.FormatUint(s.Namespace, 10)}},
 		{{text: "programs"}, version},
 		{{text: "connections"}, {text: fillText(s.Connections, s.Capacity), style: fillStyle(s.Connections, s.Capacity)}},
 		{{text: "memory"}, {text: bytesText(s.MemoryBytes)}},
+		{{text: "clients here"}, pair},
 	}
 }
 

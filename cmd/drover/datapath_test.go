@@ -15,10 +15,10 @@ import (
 
 var fullStatus = &datapath.Status{
 	Namespace: 4097, ThisVersion: true,
-	Interfaces:  []datapath.Interface{{Name: "eth0", Index: 2, Mode: "native"}, {Name: "eth1.100", Index: 13, Mode: "generic"}, {Name: "gone0"}},
-	Programs:    []datapath.ProgramStatus{{Name: "director", ID: 1234, Tag: "0123456789abcdef", VerifiedInstructions: 12345, RunCount: 7}, {Name: "icmp", ID: 9, Tag: "f"}},
-	Maps:        []datapath.MapStatus{{Name: "entries", Type: "Array", Entries: 3, MaxEntries: 1 << 20, Bytes: 64 << 20}, {Name: "services", Type: "Hash", Entries: 1, MaxEntries: 4096, Bytes: 1536}},
-	MemoryBytes: 96 << 20, Connections: 12345, Capacity: 1 << 20,
+	Interfaces: []datapath.Interface{{Name: "eth0", Index: 2, Mode: "native"}, {Name: "eth1.100", Index: 13, Mode: "generic"}, {Name: "gone0"}},
+	Programs:   []datapath.ProgramStatus{{Name: "director", ID: 1234, Tag: "0123456789abcdef", VerifiedInstructions: 12345, RunCount: 7}, {Name: "icmp", ID: 9, Tag: "f"}},
+	Maps:       []datapath.MapStatus{{Name: "entries", Type: "Array", Entries: 3, MaxEntries: 1 << 20, Bytes: 64 << 20}, {Name: "services", Type: "Hash", Entries: 1, MaxEntries: 4096, Bytes: 1536}},
+	HasPair:    true, MemoryBytes: 96 << 20, Connections: 12345, Capacity: 1 << 20,
 	Counters: []datapath.Counter{
 		{Name: "not_ours", Verdict: "pass", Help: "no service has this address", Value: 9},
 		{Name: "no_next_hop", Verdict: "drop", Help: "the server's MAC is not known", Value: 2},
@@ -32,6 +32,7 @@ const fullStatusText = `Data path
   programs           this version
   connections        12,345 of 1,048,576 (1.2 %)
   memory             96 MiB
+  clients here       balanced; fragments out of order are held
 
 Interfaces
   name      index  mode

@@ -78,7 +78,6 @@ var advice = map[string]string{
 	"drop no_route":      "ip route get SERVER, on the director",
 	"drop no_neighbour":  "the next hop does not answer ARP: is the server up, and on this segment?",
 	"drop table_full":    "drover datapath load --connections N takes a larger table; drover tune has defences",
-	"drop access":        "drover acl list has the rule",
 	"drop limit":         "drover acl limit has the rate",
 	"drop loopback":      "use -g for a server on a loopback address",
 	"drop no_source":     "the director needs an address and a route towards the server",

@@ -17,7 +17,7 @@ import (
 
 const filterHelp = `FILTER is any of these, all of which must fit:
   proto tcp|udp|icmp     host ADDRESS[/BITS]    port N       (of source or destination)
-  in INTERFACE           verdict pass|forward|answer|drop    outcome NAME (of drover datapath status)`
+  in INTERFACE           verdict pass|forward|hold|answer|drop  outcome NAME (of drover datapath status)`
 
 // parseFilter reads pairs of words.
 func parseFilter(words []string) (datapath.Filter, error) {

@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -10,7 +9,7 @@ import (
 
 // copyMaps loads the programs a second time, over maps of their own that hold what the running ones hold, but for
 // counters and what is of one packet. The timer stands still. Nothing of it is attached or pinned.
-func (t *Table) copyMaps() (_ *directorObjects, err error) {
+func (t *Table) copyMaps() (*directorObjects, error) {
 	spec, err := loadDirector()
 	if err != nil {
 		return nil, fmt.Errorf("read the director's object: %w", err)
@@ -28,28 +27,14 @@ func (t *Table) copyMaps() (_ *directorObjects, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setConstants(spec, origin.HashSeed); err != nil {
-		return nil, err
-	}
-	var objects directorObjects
-	if err := spec.LoadAndAssign(&objects, nil); err != nil {
-		return nil, fmt.Errorf("load the programs: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, objects.Close())
-		}
-	}()
-	if err := linkStages(&objects); err != nil {
-		return nil, err
-	}
-	err = eachTagged(&objects.directorMaps, func(name string, m **ebpf.Map) error {
-		if err := copyMap(*m, running[name]); err != nil {
-			return fmt.Errorf("copy map %s: %w", name, err)
-		}
-		return nil
+	return makeObjects(spec, origin.HashSeed, func(maps *directorMaps) error {
+		return eachTagged(maps, func(name string, m **ebpf.Map) error {
+			if err := copyMap(*m, running[name]); err != nil {
+				return fmt.Errorf("copy map %s: %w", name, err)
+			}
+			return nil
+		})
 	})
-	return &objects, err
 }
 
 // copyMap copies what is in an array or hash; others begin empty.

@@ -83,31 +83,30 @@ func stagePrograms(p *directorPrograms) []*ebpf.Program {
 
 // loadObjects loads programs and maps for a capacity, the stages linked and the defaults set. Nothing
 // is attached or pinned, and the timer stands still.
-func loadObjects(connections uint32) (_ *directorObjects, err error) {
+func loadObjects(connections uint32) (*directorObjects, error) {
 	spec, err := sizedSpec(connections)
 	if err != nil {
 		return nil, err
 	}
 	origin := newOrigin()
-	if err := setConstants(spec, origin.HashSeed); err != nil {
+	return makeObjects(spec, origin.HashSeed, func(m *directorMaps) error {
+		return errors.Join(setDefaults(m.Controls), writeOrigin(m.Origins, origin))
+	})
+}
+
+// makeObjects loads what the spec has, with the stages linked, and fills the maps.
+func makeObjects(spec *ebpf.CollectionSpec, hashSeed uint64, fill func(*directorMaps) error) (*directorObjects, error) {
+	if err := setConstants(spec, hashSeed); err != nil {
 		return nil, err
 	}
 	var objects directorObjects
 	if err := spec.LoadAndAssign(&objects, nil); err != nil {
 		return nil, fmt.Errorf("load the programs: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, objects.Close())
-		}
-	}()
-	if err := linkStages(&objects); err != nil {
-		return nil, err
+	if err := errors.Join(linkStages(&objects), fill(&objects.directorMaps)); err != nil {
+		return nil, errors.Join(err, objects.Close())
 	}
-	if err := setDefaults(objects.Controls); err != nil {
-		return nil, err
-	}
-	return &objects, writeOrigin(objects.Origins, origin)
+	return &objects, nil
 }
 
 // linkStages fills the array of the programs that packets are handed on to.

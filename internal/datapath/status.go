@@ -20,6 +20,7 @@ type Status struct {
 	MemoryBytes uint64          `json:"memory_bytes"`
 	Connections uint32          `json:"connections"` // entries of the table in use
 	Capacity    uint32          `json:"capacity"`
+	HasPair     bool            `json:"has_pair"` // of veth devices: for clients on this host and fragments out of order
 	Counters    []Counter       `json:"counters"`
 }
 
@@ -85,6 +86,9 @@ func (f folder) status() (*Status, error) {
 	if s.Connections, err = connectionsInUse(running[directorMapPool]); err != nil {
 		return nil, err
 	}
+	if s.HasPair, err = hasPair(running[directorMapControls]); err != nil {
+		return nil, err
+	}
 	s.Counters, err = readCounters(running[directorMapOutcomes])
 	return s, err
 }
@@ -104,6 +108,15 @@ func (f folder) addPrograms(s *Status) error {
 	defer closePrograms(programs)
 	s.Programs, err = programStatuses(programs)
 	return err
+}
+
+func hasPair(m *ebpf.Map) (bool, error) {
+	control, err := mapArray[directorControl](m)
+	if err != nil {
+		return false, err
+	}
+	has := atomic.LoadUint32(&control.at(0).Outer) != 0
+	return has, control.close()
 }
 
 func connectionsInUse(m *ebpf.Map) (uint32, error) {

@@ -67,7 +67,7 @@ var tunes = []Tune{
 		Meaning: "fewer free entries of the connection table than this are scarce memory",
 	},
 	{
-		Name: "conn_reuse_mode", row: directorTuneTUNE_CONN_REUSE_MODE, Default: 1, Least: math.MinInt32, Most: math.MaxInt32, takes: "0, 1, 2 or 3",
+		Name: "conn_reuse_mode", row: directorTuneTUNE_CONN_REUSE_MODE, Default: 1, Least: math.MinInt32, Most: math.MaxInt32, takes: "any; 0 to 3 differ",
 		Meaning: "SYN on an old connection: 0 its server, 1 a new one after TIME_WAIT or CLOSE, 2 and 3 after FIN_WAIT too",
 	},
 	{

@@ -102,7 +102,8 @@ func (d *installed) whole(when string) {
 	must(d.t, err)
 	want := []string{
 		linkName(backName), linkName(frontName), hookPin("xdp", innerName), hookPin("egress", "lo"),
-		hookPin("egress", backName), hookPin("egress", frontName), hookPin("ingress", innerName), hookPin("ingress", outerName),
+		hookPin("egress", backName), hookPin("egress", frontName), hookPin("ingress", backName), hookPin("ingress", frontName),
+		hookPin("ingress", innerName), hookPin("ingress", outerName),
 	}
 	for name := range d.spec().Maps {
 		if !strings.HasPrefix(name, ".") {

@@ -136,7 +136,7 @@ func (f Filter) row(snap uint32) (directorWatch, error) {
 			}
 		}
 		if !found {
-			return row, fmt.Errorf("outcome %q: want pass, forward, answer, drop, or a counter of drover datapath status", name)
+			return row, fmt.Errorf("outcome %q: want pass, forward, hold, answer, drop, or a counter of drover datapath status", name)
 		}
 	}
 	return row, nil

@@ -68,24 +68,21 @@ func (c *cluster) state() string {
 // changes nothing.
 func TestExplain(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []lab.Mode{lab.DR, lab.NAT, lab.TUN} {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-			c := newCluster(t, lab.Config{Mode: mode})
-			for _, f := range families {
-				c.balance(f, "rs1", "rs2", "rs3")
-				c.servers(f, 6) // so that the ways are known
-				for i, scheduler := range []string{"rr", "wlc", "mh"} {
-					c.ipvsadm("-E -t " + c.vip(f, 80) + " -s " + scheduler)
-					c.explainOne(f, map[lab.Family]int{lab.V4: 20000, lab.V6: 21000}[f]+i)
-				}
-				known := "tcp " + c.clientAddress(f, map[lab.Family]int{lab.V4: 20000, lab.V6: 21000}[f]) + " " + c.vip(f, 80) + " --flags A"
-				if e := c.explain(known); !e.Known || e.Verdict != "forward" || e.Server == "" {
-					t.Errorf("%s: %+v", known, e)
-				}
+	inModes(t, func(c *cluster) {
+		for _, f := range families {
+			c.balance(f, "rs1", "rs2", "rs3")
+			c.servers(f, 6)                                             // so that the ways are known
+			port := map[lab.Family]int{lab.V4: 20000, lab.V6: 21000}[f] // one socket has both families
+			for i, scheduler := range []string{"rr", "wlc", "mh"} {
+				c.ipvsadm("-E -t " + c.vip(f, 80) + " -s " + scheduler)
+				c.explainOne(f, port+i)
 			}
-		})
-	}
+			known := "tcp " + c.clientAddress(f, port) + " " + c.vip(f, 80) + " --flags A"
+			if e := c.explain(known); !e.Known || e.Verdict != "forward" || e.Server == "" {
+				c.t.Errorf("%s: %+v", known, e)
+			}
+		}
+	})
 }
 
 func (c *cluster) explainOne(f lab.Family, port int) {
@@ -216,10 +213,13 @@ func (c *cluster) whileAsking(line string, port int) string {
 		defer close(done)
 		text, err = c.try(lab.Director, line)
 	}()
-	time.Sleep(time.Second) // for it to have begun
-	if _, err := c.try(lab.Director, "drover trace --count 1"); err == nil || !strings.Contains(err.Error(), "one can at a time") {
-		c.t.Errorf("a second watcher: %v", err)
-	}
+	eventually(c.t, 5*time.Second, func() string { // it has begun when another is refused
+		_, err := c.try(lab.Director, "drover trace --for 10ms")
+		if err == nil || !strings.Contains(err.Error(), "one can at a time") {
+			return fmt.Sprintf("a second watcher: %v", err)
+		}
+		return ""
+	})
 	if _, err := c.askFromPort(lab.Client, port, c.vip(lab.V4, 80), limit); err != nil {
 		c.t.Error(err)
 	}
@@ -258,8 +258,7 @@ func TestIncident(t *testing.T) {
 	if got := c.run(lab.Director, "drover incident"); clock.ReplaceAllString(got, "") != clock.ReplaceAllString(tape, "") {
 		t.Errorf("after an upgrade (-before +after): %s", cmp.Diff(tape, got))
 	}
-	time.Sleep(1100 * time.Millisecond)
-	if got := c.run(lab.Director, "drover incident --since 1s"); got != "Nothing was dropped or refused.\n" {
-		t.Errorf("of the last second: %s", got)
+	if got := c.run(lab.Director, "drover incident --since 1ms"); got != "Nothing was dropped or refused.\n" {
+		t.Errorf("of the last millisecond: %s", got)
 	}
 }

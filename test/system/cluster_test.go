@@ -48,6 +48,16 @@ func newCluster(t *testing.T, cfg lab.Config) *cluster {
 	return &cluster{Lab: l, t: t}
 }
 
+// inModes runs a test in a cluster of each forwarding mode.
+func inModes(t *testing.T, test func(*cluster)) {
+	for _, mode := range []lab.Mode{lab.DR, lab.NAT, lab.TUN} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			test(newCluster(t, lab.Config{Mode: mode}))
+		})
+	}
+}
+
 // try runs a command line in a node.
 func (c *cluster) try(node, line string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), limit)

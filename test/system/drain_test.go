@@ -14,15 +14,11 @@ import (
 // reset at its client, also where that says nothing.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []lab.Mode{lab.DR, lab.NAT, lab.TUN} {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-			c := newCluster(t, lab.Config{Mode: mode})
-			for _, f := range families {
-				c.drainOne(f)
-			}
-		})
-	}
+	inModes(t, func(c *cluster) {
+		for _, f := range families {
+			c.drainOne(f)
+		}
+	})
 }
 
 func (c *cluster) drainOne(f lab.Family) {

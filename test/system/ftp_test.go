@@ -23,7 +23,11 @@ func (c *cluster) serveFTP(node string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.t.Cleanup(func() { os.RemoveAll(root) })
+	c.t.Cleanup(func() {
+		if err := os.RemoveAll(root); err != nil {
+			c.t.Error(err)
+		}
+	})
 	files, empty := filepath.Join(root, "files"), filepath.Join(root, "empty")
 	config := fmt.Sprintf(`listen=NO
 listen_ipv6=YES

@@ -156,7 +156,7 @@ __noinline int is_denied(const struct packet *p, __u32 ifindex)
 }
 
 /* refuses is is_denied where there are rules. */
-static __always_inline bool refuses(const struct xdp_md *ctx, const struct packet *p, const struct control *k)
+static __always_inline bool refuses(const struct packet *p, const struct control *k)
 {
 	return READ(k->uses) & USES_ACCESS && is_denied(p, p->in);
 }

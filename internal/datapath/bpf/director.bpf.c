@@ -156,7 +156,7 @@ static __always_inline bool begins(const struct packet *p, const struct control 
 STAGE(new_conn)
 {
 	struct packet *p = &s->packet;
-	struct service *service = service_of(ctx, s);
+	struct service *service = service_of(s);
 	struct control *k = control();
 
 	if (!k)
@@ -170,7 +170,7 @@ STAGE(new_conn)
 		return finish(OUTCOME_PASS_OTHERHOST, XDP_PASS);
 	if (is_standby(&p->destination, k))
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
-	if (refuses(ctx, p, k))
+	if (refuses(p, k))
 		return finish(OUTCOME_DROP_ACCESS, XDP_DROP);
 	s->service = *service;
 	if (!begins(p, k)) {
@@ -303,7 +303,7 @@ STAGE(icmp)
 }
 
 /* is_ours tells of a later fragment whose first was not seen whether it is for a service. */
-static __always_inline bool is_ours(struct xdp_md *ctx, struct scratch *s, const struct control *k)
+static __always_inline bool is_ours(struct scratch *s, const struct control *k)
 {
 	__u32 mark;
 
@@ -311,7 +311,7 @@ static __always_inline bool is_ours(struct xdp_md *ctx, struct scratch *s, const
 		return true;
 	if (!k || !(READ(k->uses) & USES_MARKS))
 		return false;
-	mark = mark_of_fragment(ctx, &s->packet);
+	mark = mark_of_fragment(&s->packet);
 	return mark && service_of_mark(s, mark, k);
 }
 
@@ -333,8 +333,11 @@ STAGE(fragment)
 	key = fragment_key(p, id);
 	w = await(&key, now_ms());
 	again = from_here(p);
-	if (w && again)
+	if (again) {
+		if (!w)
+			return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP); /* forgotten on the way from TC */
 		p->in = READ(w->in);
+	}
 	if (parsed == PARSED_TRANSPORT) {
 		if (w && !again) {
 			WRITE(w->in, p->in);
@@ -343,7 +346,7 @@ STAGE(fragment)
 		return first_fragment(ctx, s, id);
 	}
 	f = bpf_map_lookup_elem(&fragments, &key);
-	if (!f && !is_ours(ctx, s, k))
+	if (!f && !is_ours(s, k))
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
 	if (k && is_standby(&p->destination, k))
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
@@ -353,9 +356,10 @@ STAGE(fragment)
 		return later(ctx, p, f);
 	if (w && READ(w->in) && !again)
 		return finish(OUTCOME_HOLD_REPLAY, XDP_PASS); /* its first is on the way there */
-	if (!again && k && READ(k->outer) && hold(ctx, &key, now_ms()))
-		return finish(OUTCOME_HOLD_FRAGMENT, XDP_DROP);
-	return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
+	if (again || !k || !READ(k->outer) || !hold(ctx, &key, now_ms()))
+		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
+	f = bpf_map_lookup_elem(&fragments, &key); /* on another CPU its first may have come meanwhile */
+	return f ? later(ctx, p, f) : finish(OUTCOME_HOLD_FRAGMENT, XDP_DROP);
 }
 
 STAGE(tunnel)

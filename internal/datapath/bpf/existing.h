@@ -105,7 +105,7 @@ static __always_inline int known(struct xdp_md *ctx, const struct packet *p, str
 		return from_server(ctx, p, c, SLOT_INDEX(slot_word), k);
 	if (is_standby(&p->destination, k))
 		return finish(OUTCOME_PASS_STANDBY, XDP_PASS);
-	if (refuses(ctx, p, k))
+	if (refuses(p, k))
 		return finish(OUTCOME_DROP_ACCESS, XDP_DROP);
 	return from_client(ctx, p, c, SLOT_INDEX(slot_word), k);
 }

@@ -153,11 +153,11 @@ static __always_inline int later_to_client(struct xdp_md *ctx, const struct pack
 }
 
 /* refuses_fragment: a rule for a port does not see the later ones, whose first it stops. */
-static __always_inline bool refuses_fragment(struct xdp_md *ctx, const struct packet *p)
+static __always_inline bool refuses_fragment(const struct packet *p)
 {
 	struct control *k = control();
 
-	return k && refuses(ctx, p, k);
+	return k && refuses(p, k);
 }
 
 /* later sends a fragment without ports after its first. */
@@ -168,7 +168,7 @@ static __always_inline int later(struct xdp_md *ctx, struct packet *p,
 
 	if (!c || !in_use(READ(c->state)) || READ(c->state) >> STATE_GENERATION_SHIFT != f->generation)
 		return finish(OUTCOME_DROP_FRAGMENT, XDP_DROP);
-	if (!(f->slot_word & SLOT_REVERSE) && refuses_fragment(ctx, p))
+	if (!(f->slot_word & SLOT_REVERSE) && refuses_fragment(p))
 		return finish(OUTCOME_DROP_ACCESS, XDP_DROP);
 	/* IPv4 answers no fragment but the first (RFC 1122, Section 3.2.2). */
 	if (p->hops <= 1 && p->family == FAMILY_V4)

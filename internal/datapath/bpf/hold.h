@@ -96,8 +96,8 @@ static __always_inline bool keep_frame(struct xdp_md *ctx, const struct fragment
 	return state == HELD_FULL;
 }
 
-/* hold keeps a fragment until its first comes. If that has come in this moment, it is told. */
-static __always_inline bool hold(struct xdp_md *ctx, struct fragment_key *key, __u32 now)
+/* hold keeps a fragment until its first comes. */
+static __always_inline bool hold(struct xdp_md *ctx, const struct fragment_key *key, __u32 now)
 {
 	struct awaited w = { .at = now };
 

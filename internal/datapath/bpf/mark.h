@@ -82,7 +82,7 @@ static __always_inline void mark_packet(const struct packet *p, struct marking *
 }
 
 /* mark_of gives the packet's mark; 0 is none. */
-static __always_inline __u32 mark_of(struct xdp_md *ctx, const struct packet *p)
+static __always_inline __u32 mark_of(const struct packet *p)
 {
 	struct marking m = { .ifindex = p->in };
 
@@ -91,7 +91,7 @@ static __always_inline __u32 mark_of(struct xdp_md *ctx, const struct packet *p)
 }
 
 /* mark_of_fragment gives the mark that a later fragment would have if its datagram's ports were right. */
-static __always_inline __u32 mark_of_fragment(struct xdp_md *ctx, const struct packet *p)
+static __always_inline __u32 mark_of_fragment(const struct packet *p)
 {
 	struct marking m = { .ifindex = p->in, .any_port = 1 };
 

@@ -83,7 +83,7 @@ static __noinline struct service *find_service(struct scratch *s, __u32 mark, __
 	return service;
 }
 
-static __always_inline struct service *service_of(struct xdp_md *ctx, struct scratch *s)
+static __always_inline struct service *service_of(struct scratch *s)
 {
 	struct control *k = control();
 	__u32 uses, mark = 0;
@@ -92,7 +92,7 @@ static __always_inline struct service *service_of(struct xdp_md *ctx, struct scr
 		return NULL;
 	uses = READ(k->uses);
 	if (uses & USES_MARKS)
-		mark = mark_of(ctx, &s->packet);
+		mark = mark_of(&s->packet);
 	s->mark = mark;
 	return find_service(s, mark, uses);
 }
