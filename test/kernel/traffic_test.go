@@ -82,22 +82,24 @@ func (p *pair) converse(base int, all []string) error {
 	return p.compareConnections(base)
 }
 
-// compareConnections compares the lines of -Lnc of a case, by its ports. ip_vs's listing is read by pages, and may
-// miss a line if a connection that stands before it expires meanwhile: so a difference must be there three times.
+// compareConnections compares the lines of -Lnc of a case, by its ports. ip_vs's listing is read by pages, each from
+// the so-manieth connection on, and misses as many lines as connections before them expire meanwhile: all of a case's
+// where thousands of an earlier one do. So a difference must stay for as long as counters may be late.
 func (p *pair) compareConnections(base int) error {
 	keep := func(line string) bool { return hasPort(line, base) }
-	var lines []string
-	for range 3 {
+	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		kernel, drover, err := p.ask(func(d *director) (result, error) { return d.line("-Lnc") })
 		if err != nil {
 			return err
 		}
-		lines = differences(connections(kernel.Stdout, keep), connections(drover.Stdout, keep))
+		lines := differences(connections(kernel.Stdout, keep), connections(drover.Stdout, keep))
 		if len(lines) == 0 {
 			return nil
 		}
+		if time.Since(begin) > countersTime {
+			return differ("connections (-ip_vs +drover):\n%s", strings.Join(lines, "\n"))
+		}
 	}
-	return differ("connections (-ip_vs +drover):\n%s", strings.Join(lines, "\n"))
 }
 
 // hasPort tells whether a line names a port of a case.

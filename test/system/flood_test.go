@@ -47,9 +47,9 @@ func TestFlood(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	halfOpen := strings.Count(c.run(lab.Director, "ipvsadm -Lnc"), " SYN_RECV ")
 	stop()
 	status := c.status()
+	halfOpen := strings.Count(c.run(lab.Director, "ipvsadm -Lnc"), " SYN_RECV ") // they stay for a minute
 	lost := 0
 	for _, s := range sessions {
 		if err := s.post(10); err != nil {
