@@ -24,6 +24,7 @@ const (
 // accessMaps are the maps of the rules, as memory.
 type accessMaps struct {
 	nodes   *array[directorAccessNode]
+	index   *array[uint64]
 	trees   *array[directorAccessTree]
 	rules   *array[directorAccessRule]
 	reasons *array[directorAccessReason]
@@ -31,6 +32,9 @@ type accessMaps struct {
 
 func (t *Table) mapAccess() (m accessMaps, err error) {
 	if m.nodes, err = mapArray[directorAccessNode](t.maps.AccessNodes); err != nil {
+		return m, err
+	}
+	if m.index, err = mapArray[uint64](t.maps.AccessIndex); err != nil {
 		return m, err
 	}
 	if m.trees, err = mapArray[directorAccessTree](t.maps.AccessTrees); err != nil {
@@ -44,7 +48,7 @@ func (t *Table) mapAccess() (m accessMaps, err error) {
 }
 
 func (m accessMaps) close() {
-	for _, c := range []interface{ close() error }{m.nodes, m.trees, m.rules, m.reasons} {
+	for _, c := range []interface{ close() error }{m.nodes, m.index, m.trees, m.rules, m.reasons} {
 		_ = c.close() // what was written is in the maps
 	}
 }
@@ -102,6 +106,7 @@ func (t *Table) SetAccessRules(rules []lvs.AccessRule) error {
 	for i, node := range image.nodes {
 		m.nodes.at(half*accessNodes + uint32(i)).Key = node
 	}
+	copy(m.index.elements[half*accessIndex:], image.index[:])
 	copy(m.trees.elements[half*accessTrees:], image.trees)
 	copy(m.rules.elements[half*maxAccessRules+1:], rows)
 	copy(m.reasons.elements[half*maxAccessReasons:], reasons)

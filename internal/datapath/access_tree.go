@@ -13,7 +13,10 @@ import (
 // ACCESS_* of bpf/types.h and bpf/access.h.
 const (
 	accessKeys    = 8
-	accessNodes   = 196608
+	accessNodes   = 262144
+	accessIndex   = 65536
+	accessLine    = 1 << 30
+	accessCrowded = 1 << 29
 	accessTrees   = 4096
 	accessSubtree = 1 << 31
 )
@@ -71,6 +74,7 @@ func beginnings(all []interval, base uint32) []beginning {
 // accessImage is what is written into a half of the maps.
 type accessImage struct {
 	nodes [][accessKeys]uint64
+	index [accessIndex]uint64  // by the first 16 bits of an IPv4 address
 	trees []directorAccessTree // the first two are IPv4's and IPv6's
 }
 
@@ -101,6 +105,30 @@ func (m *accessImage) addTree(flat []beginning, half uint32) (directorAccessTree
 		return tree, errTooManyPrefixes
 	}
 	return tree, nil
+}
+
+// addIndex lays out what addresses with the same first 16 bits lead to.
+func (m *accessImage) addIndex(flat []beginning, half uint32) {
+	to, next := uint32(0), 0
+	for i := range m.index {
+		line := []uint64{uint64(to)}
+		for ; next < len(flat) && flat[next].at>>16 == uint64(i); next++ {
+			to = flat[next].to
+			if word := flat[next].at&0xffff<<32 | uint64(to); flat[next].at&0xffff == 0 {
+				line[0] = word
+			} else {
+				line = append(line, word)
+			}
+		}
+		switch {
+		case len(line) == 1:
+			m.index[i] = line[0]
+		case len(line) <= accessKeys:
+			m.index[i] = accessLine | uint64(half+m.addNodes(line, ^uint64(0)))
+		default:
+			m.index[i] = accessCrowded
+		}
+	}
 }
 
 func (m *accessImage) addNodes(values []uint64, rest uint64) (first uint32) {
@@ -152,8 +180,10 @@ func newAccessImage(heads []accessHead, half uint32) (*accessImage, error) {
 	for _, one := range long {
 		v6 = appendInnermost(v6, one[0])
 	}
+	flat := beginnings(v4, 0)
+	m.addIndex(flat, half*accessNodes)
 	var err error
-	if m.trees[0], err = m.addTree(beginnings(v4, 0), half*accessNodes); err == nil {
+	if m.trees[0], err = m.addTree(flat, half*accessNodes); err == nil {
 		m.trees[1], err = m.addTree(beginnings(v6, 0), half*accessNodes)
 	}
 	return m, err

@@ -19,6 +19,8 @@ type benchFlows struct {
 	Stride      uint32
 	Next        uint32
 	Source      uint32
+	Spread      uint32
+	_           [4]byte
 	Macs        [2]uint64
 	Destination uint32
 	Port        uint16

@@ -617,6 +617,7 @@ type directorWatch struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	directorMapAccessIndex       = "access_index"
 	directorMapAccessNodes       = "access_nodes"
 	directorMapAccessReasons     = "access_reasons"
 	directorMapAccessRules       = "access_rules"
@@ -776,6 +777,7 @@ type directorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorMapSpecs struct {
+	AccessIndex    *ebpf.MapSpec `ebpf:"access_index"`
 	AccessNodes    *ebpf.MapSpec `ebpf:"access_nodes"`
 	AccessReasons  *ebpf.MapSpec `ebpf:"access_reasons"`
 	AccessRules    *ebpf.MapSpec `ebpf:"access_rules"`
@@ -859,6 +861,7 @@ func (o *directorObjects) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorMaps struct {
+	AccessIndex    *ebpf.Map `ebpf:"access_index"`
 	AccessNodes    *ebpf.Map `ebpf:"access_nodes"`
 	AccessReasons  *ebpf.Map `ebpf:"access_reasons"`
 	AccessRules    *ebpf.Map `ebpf:"access_rules"`
@@ -909,6 +912,7 @@ type directorMaps struct {
 
 func (m *directorMaps) Close() error {
 	return _DirectorClose(
+		m.AccessIndex,
 		m.AccessNodes,
 		m.AccessReasons,
 		m.AccessRules,

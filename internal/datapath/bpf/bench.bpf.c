@@ -18,6 +18,7 @@ struct flows {
 	__u32 stride; /* no common divisor with count: the order in which flows take turns */
 	__u32 next;
 	__u32 source; /* the first client, host byte order */
+	__u32 spread; /* between the addresses of two flows; 0: as few addresses as there can be */
 	__u64 macs[2];  /* bytes 0 to 7 and 8 to 11 of the frame */
 	__be32 destination;
 	__be16 port;
@@ -83,7 +84,7 @@ int bench_flow(struct xdp_md *ctx)
 	*(__be16 *)(data + 12) = bpf_htons(ETH_P_IP); /* a tunnel's header lay here */
 	ip->ttl = 64;
 	ip->check = f->ip_check;
-	ip->saddr = bpf_htonl(f->source + (flow >> 15));
+	ip->saddr = bpf_htonl(f->source + (flow >> 15) + flow * f->spread);
 	ip->daddr = f->destination;
 	tcp->source = bpf_htons(1024 + (flow & 0x7fff));
 	tcp->dest = f->port;
