@@ -113,7 +113,7 @@ func reportLeft(out io.Writer, left []firewall.Finding) error {
 		fmt.Fprintf(out, "%s: %s: %s\n", l.Rule.Name(), l.Reason, l.Rule.Text)
 	}
 	if len(left) > 0 {
-		return &exitError{1, fmt.Errorf("%d rules were not taken over", len(left))}
+		return &exitError{1, fmt.Errorf("not taken over: %d of the rules", len(left))}
 	}
 	return nil
 }

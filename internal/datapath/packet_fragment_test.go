@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 
 	"drover/internal/lvs"
@@ -118,5 +119,30 @@ func TestFragmentWithoutHops(t *testing.T) {
 			}
 			r.wants("fragment "+string(rune('1'+i)), r.front, frame, xdpRedirect, want.frame(t))
 		}
+	})
+}
+
+// TestFragmentFlood: many times more fragments without their firsts, and firsts without more, than there is room for:
+// each is held or forwarded, and datagrams in order are still carried whole.
+func TestFragmentFlood(t *testing.T) {
+	r := newScene(t)
+	control := r.table.control.at(0)
+	atomic.StoreUint32(&control.Outer, 1) // as with a pair, which this rig has not got
+	defer atomic.StoreUint32(&control.Outer, 0)
+	r.each(t, func(t *testing.T, f family, p lvs.Protocol) {
+		in := f.datagram(p, routePort)
+		frames := in.fragments(t, cuts...)
+		id := map[string]int{"IPv4": 14 + 4, "IPv6": 14 + 40 + 4}[f.name]
+		const flood = 4 * 256
+		r.counted(map[string]uint64{"hold fragment": flood, "forward route": flood}, func() {
+			for i := range flood {
+				r.drops("a later one", r.front, changed(frames[1], id, byte(0x80|i>>8), byte(i)))
+				verdict, _ := r.receive(r.front, changed(frames[0], id, byte(0x40|i>>8), byte(i)))
+				if verdict != xdpRedirect {
+					t.Fatalf("first fragment %d: verdict %d", i, verdict)
+				}
+			}
+		})
+		r.eachFragment(t, "in order, after the flood", r.front, in, f.toServer(in, lvs.DirectRoute))
 	})
 }

@@ -46,6 +46,9 @@ func (k *kernelReplay) do(t *testing.T, line string) {
 		must(t, k.table.EditDestination(k.service.ServiceKey, k.server(args)))
 	case "delete":
 		must(t, k.table.DeleteDestination(k.service.ServiceKey, k.server(args).Addr))
+	case "expire":
+		k.expireAll()
+		k.open = nil
 	case "pass":
 		ageReplicaSets(t, k.objects.ReplicaSets)
 	case "connect":
@@ -73,7 +76,7 @@ func recordedService(args []string) lvs.Service {
 	return s
 }
 
-// server is "rN [WEIGHT]".
+// server is "rN [WEIGHT [UPPER]]".
 func (k *kernelReplay) server(args []string) lvs.Destination {
 	n, _ := strconv.Atoi(strings.TrimPrefix(args[0], "r"))
 	d := lvs.Destination{Addr: realServer(n, k.service.Family), Forwarding: lvs.Masquerade}
@@ -83,6 +86,10 @@ func (k *kernelReplay) server(args []string) lvs.Destination {
 	if len(args) > 1 {
 		weight, _ := strconv.Atoi(args[1])
 		d.Weight = int32(weight)
+	}
+	if len(args) > 2 {
+		upper, _ := strconv.Atoi(args[2])
+		d.Upper = uint32(upper)
 	}
 	return d
 }
@@ -176,13 +183,6 @@ func usesMaglev(lines []string) bool {
 	return slices.ContainsFunc(lines[1:], func(l string) bool { return slices.Contains(strings.Fields(l), "mh") })
 }
 
-// usesThresholds tells whether a section gives a server an upper threshold.
-func usesThresholds(lines []string) bool {
-	return slices.ContainsFunc(lines, func(l string) bool {
-		return strings.HasPrefix(l, "add ") && len(strings.Fields(l)) > 3
-	})
-}
-
 // replayRecordings replays sections: a name, then lines.
 func replayRecordings(t *testing.T, sections [][]string) {
 	t.Helper()
@@ -204,20 +204,14 @@ func replayRecordings(t *testing.T, sections [][]string) {
 }
 
 // TestScheduleAsRecordedWithEdits replays the recording of servers that are added, edited and deleted
-// under way, but for its sections with thresholds, which the programs do not have yet.
+// under way.
 func TestScheduleAsRecordedWithEdits(t *testing.T) {
 	var sections [][]string
-	thresholds := 0
 	for _, section := range strings.Split(recording(t, "edits.txt"), "== ")[1:] {
-		lines := strings.Split(strings.TrimSpace(section), "\n")
-		if usesThresholds(lines) {
-			thresholds++
-			continue
-		}
-		sections = append(sections, lines)
+		sections = append(sections, strings.Split(strings.TrimSpace(section), "\n"))
 	}
-	if len(sections) != 92 || thresholds != 23 {
-		t.Fatalf("the recording has %d sections and %d with thresholds", len(sections), thresholds)
+	if len(sections) != 115 {
+		t.Fatalf("the recording has %d sections", len(sections))
 	}
 	replayRecordings(t, sections)
 }
@@ -246,7 +240,7 @@ func TestScheduleAsRecorded(t *testing.T) {
 }
 
 // runsWithEdits makes sections of the lines that follow the headings of runs.txt. What led to a line
-// stands in the recording's script, so it is repeated here. The last line is about thresholds.
+// stands in the recording's script, so it is repeated here.
 func runsWithEdits(t *testing.T, text string) (sections [][]string) {
 	t.Helper()
 	var answers []string
@@ -268,6 +262,7 @@ func runsWithEdits(t *testing.T, text string) (sections [][]string) {
 		{"10.9.8.95:80 wlc", "5,3,1,1", []string{window}},
 		{"10.9.8.96:80 sed", "5,3,1,1", []string{window}},
 		{"10.9.8.97:80 nq", "5,3,1,1", []string{window}},
+		{"10.9.8.100:80 rr", "1 4,1", []string{"connect hold 10.1.0.2 20000:"}}, // r1 has an upper threshold of 4
 	} {
 		lines := append([]string{s.service, "service " + s.service}, recordedAdds(s.weights)...)
 		for _, step := range s.steps {
@@ -278,8 +273,8 @@ func runsWithEdits(t *testing.T, text string) (sections [][]string) {
 		}
 		sections = append(sections, lines)
 	}
-	if len(answers) != 1 {
-		t.Errorf("%d lines of the recording were not replayed, want the one with thresholds", len(answers))
+	if len(answers) > 0 {
+		t.Errorf("%d lines of the recording were not replayed", len(answers))
 	}
 	return sections
 }
@@ -296,4 +291,53 @@ func recording(t *testing.T, file string) string {
 	text, err := os.ReadFile("../schedule/testdata/" + file)
 	must(t, err)
 	return string(text)
+}
+
+// recordedMark matches a line of fwmark.txt, the recording 65-fwmark.txt of kernel-ipvs without what it lists:
+// "dh fwmark w=1,1,1,1 src=10.1.0.2 sport=10100.. dst=10.8.0.1..40 held: r2 ..."
+var recordedMark = regexp.MustCompile(`^(\w+) fwmark w=(\S+) src=(\S+) sport=(\d+)\.\. dst=10\.8\.0\.1\.\.40 held: (.*)$`)
+
+// TestScheduleOfMarksAsRecorded replays what ip_vs chose for a service of a mark, of connections to 40 addresses.
+func TestScheduleOfMarksAsRecorded(t *testing.T) {
+	r := newRig(t, 1<<12)
+	addRoute(t, "0.0.0.0/0", "192.0.2.254")
+	lines := strings.Split(strings.TrimSpace(recording(t, "fwmark.txt")), "\n")
+	if len(lines) != 8 {
+		t.Fatalf("the recording has %d runs", len(lines))
+	}
+	for i, line := range lines {
+		m := recordedMark.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("not a run: %q", line)
+		}
+		mark := uint32(i + 1)
+		rule := lvs.MarkRule{Value: mark, Mask: ^uint32(0), Destination: netip.MustParsePrefix("10.8.0.0/24")}
+		must(t, r.table.SetMarks([]lvs.MarkRule{rule}))
+		k := kernelReplay{rig: r, service: lvs.Service{ServiceKey: lvs.ServiceKey{Mark: mark, Family: lvs.IPv4}, Scheduler: m[1]}}
+		must(t, r.table.AddService(k.service))
+		for _, add := range recordedAdds(m[2]) {
+			d := k.server(strings.Fields(add)[1:])
+			d.Addr = netip.AddrPortFrom(d.Addr.Addr(), 0)
+			must(t, r.table.AddDestination(k.service.ServiceKey, d))
+		}
+		port, _ := strconv.Atoi(m[4])
+		recorded := strings.Fields(m[5])
+		var picked []string
+		for n := range recorded {
+			f := flow{
+				protocol: lvs.TCP, from: netip.AddrPortFrom(netip.MustParseAddr(m[3]), uint16(port+n)),
+				to: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 8, 0, byte(1 + n)}), 80),
+			}
+			server, ok := k.connect(f)
+			if !ok {
+				t.Fatalf("%s: connection %d was refused", line, n+1)
+			}
+			picked = append(picked, fmt.Sprintf("r%d", server.Addr().As4()[3]-realServer(0, lvs.IPv4).Addr().As4()[3]))
+			k.establish(f)
+		}
+		if diff := cmp.Diff(recorded, picked); diff != "" {
+			t.Errorf("%s (-kernel +programs):\n%s", line, diff)
+		}
+		must(t, r.table.Flush())
+	}
 }

@@ -81,7 +81,7 @@ func TestFirewallImport(t *testing.T) {
 		t.Errorf("import --dry-run: %v\n%s", err, text)
 	}
 	check(t, "rules after a dry run", before, c.run(lab.Director, "drover acl list"))
-	if _, err := c.try(lab.Director, "drover acl import"); err == nil || !strings.Contains(err.Error(), "1 rules were not taken over") {
+	if _, err := c.try(lab.Director, "drover acl import"); err == nil || !strings.Contains(err.Error(), "not taken over: 1 of the rules") {
 		t.Errorf("import: %v", err)
 	}
 	if _, err := c.try(lab.Client, "curl -s -m 0.5 "+c.url(f, "/")); err == nil {
