@@ -105,6 +105,24 @@ func randomChains(random *rand.Rand) (chains []Chain) {
 	return chains
 }
 
+// TestAccessOfFamilies: a field of IPv4's header says nothing about IPv6.
+func TestAccessOfFamilies(t *testing.T) {
+	chains, err := ParseNFT([]byte(`{"nftables": [
+		{"chain": {"family": "inet", "table": "site", "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
+		{"rule": {"family": "inet", "table": "site", "chain": "in", "expr": [
+			{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "tcp"}}, {"drop": null}]}}]}`), false)
+	must(t, err)
+	for vip, want := range map[string]bool{"192.0.2.10:80": true, "[2001:db8::10]:80": false} {
+		to := netip.MustParseAddrPort(vip)
+		s := lvs.ServiceKey{Protocol: lvs.TCP, Addr: to, Family: lvs.FamilyOf(to.Addr())}
+		rules, left := Access(chains, []lvs.ServiceKey{s})
+		p := lvs.MarkedPacket{Protocol: lvs.TCP, From: to, To: to, Interface: "eth0"}
+		if got := lvs.Denied(rules, p, time.Time{}); got != want || left != nil {
+			t.Errorf("%s: denied %t, want %t; left out %v", vip, got, want, left)
+		}
+	}
+}
+
 // TestAccessOfASite: a firewall as sites write it, and what is said of the rest of it.
 func TestAccessOfASite(t *testing.T) {
 	chains, err := ParseIPTables("iptables", lvs.IPv4, `*filter

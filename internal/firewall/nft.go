@@ -109,6 +109,10 @@ func (r *Rule) nftMatch(body json.RawMessage) {
 		what = "meta " + m.Left.Meta.Key
 	} else {
 		what = m.Left.Payload.Protocol + " " + m.Left.Payload.Field
+		// A field of one family's header says which family it is.
+		if f := nftFamilies[m.Left.Payload.Protocol]; f != 0 && !slices.Contains(r.Match.Families, f) {
+			r.Match.Families = append(r.Match.Families, f)
+		}
 	}
 	if m.Op != "==" && m.Op != "in" {
 		r.doubt("it asks for %s %s", what, m.Op)

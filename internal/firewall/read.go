@@ -19,7 +19,8 @@ func Read(ctx context.Context) (chains []Chain, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	told := false
-	for family, prefix := range map[lvs.Family]string{lvs.IPv4: "iptables", lvs.IPv6: "ip6tables"} {
+	for _, family := range []lvs.Family{lvs.IPv4, lvs.IPv6} {
+		prefix := map[lvs.Family]string{lvs.IPv4: "iptables", lvs.IPv6: "ip6tables"}[family]
 		names := []string{prefix + "-nft-save", prefix + "-legacy-save"}
 		if !installed(names[0]) && !installed(names[1]) {
 			names = []string{prefix + "-save"}
