@@ -1,7 +1,9 @@
 package datapath
 
 import (
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -74,5 +76,34 @@ func (r *rig) wantsCounters(what string, key lvs.ServiceKey, service, server lvs
 	}
 	if diff := cmp.Diff([]row{{service, server}}, got); diff != "" {
 		r.t.Errorf("%s: counters (-want +got):\n%s", what, diff)
+	}
+}
+
+// TestServerGoneForGood: with expire_nodest_conn the connections and templates of a deleted server end by
+// themselves; without it they wait for its return.
+func TestServerGoneForGood(t *testing.T) {
+	for value, want := range map[string]int{"0": 2, "1": 0} {
+		t.Run(value, func(t *testing.T) {
+			r := newRig(t, 1<<10)
+			r.tune("expire_nodest_conn", value)
+			key := lvs.ServiceKey{Protocol: lvs.TCP, Addr: netip.MustParseAddrPort("192.0.2.100:80"), Family: lvs.IPv4}
+			server := lvs.Destination{Addr: realServer(1, lvs.IPv4), Forwarding: lvs.Masquerade, Weight: 1}
+			must(t, r.table.AddService(lvs.Service{ServiceKey: key, Scheduler: "rr", Flags: lvs.Persistent, Timeout: time.Minute}))
+			must(t, r.table.AddDestination(key, server))
+			f := flow{lvs.TCP, netip.MustParseAddrPort("203.0.113.9:40000"), key.Addr}
+			if _, ok := r.connect(f); !ok {
+				t.Fatal("no connection")
+			}
+			r.establish(f)
+			must(t, r.table.DeleteDestination(key, server.Addr))
+			for range 8 {
+				r.turn(1000)
+			}
+			left, err := r.table.Connections()
+			must(t, err)
+			if len(left) != want {
+				t.Errorf("%d connections and templates are left, want %d: %+v", len(left), want, left)
+			}
+		})
 	}
 }

@@ -80,7 +80,7 @@ var tunes = []Tune{
 	},
 	{
 		Name: "expire_nodest_conn", row: directorTuneTUNE_EXPIRE_NODEST_CONN, Least: math.MinInt32, Most: math.MaxInt32,
-		Meaning: "end a deleted server's connection at its next packet; 0: drop the packet",
+		Meaning: "end a deleted server's connections, in seconds or at the next packet; 0: drop their packets",
 	},
 	{
 		Name: "expire_quiescent_template", row: directorTuneTUNE_EXPIRE_QUIESCENT_TEMPLATE, Least: math.MinInt32, Most: math.MaxInt32,

@@ -30,9 +30,23 @@ static __always_inline int prolong(struct conn *c, __u64 state, __u32 now)
 	return 0;
 }
 
+static __always_inline bool keeps_connections(const struct conn *c)
+{
+	return c->family & FAMILY_TEMPLATE && CONTROLLED(READ(c->hop));
+}
+
+/* has_lost_server tells of what ends, with expire_nodest_conn, when its server is deleted; a template after its
+ * connections. */
+static __always_inline bool has_lost_server(const struct conn *c)
+{
+	struct dest *d = dest_at(READ(c->dest));
+
+	return d && !(READ(d->flags) & DEST_AVAILABLE) && !keeps_connections(c);
+}
+
 /* sweep_entry moves one entry on in its life, and returns 1 if it ended a connection. A function of its
  * own, verified once. */
-__noinline int sweep_entry(__u32 index, __u32 now, __u32 turn)
+__noinline int sweep_entry(__u32 index, __u32 now, __u32 turn, __u32 nodest)
 {
 	struct conn *c = conn_at(index);
 	__u64 state;
@@ -44,10 +58,11 @@ __noinline int sweep_entry(__u32 index, __u32 now, __u32 turn)
 	case LIFE_LIVE:
 		if (is_dropped_entry(c, state, index, turn))
 			return expire(index);
+		if (nodest && has_lost_server(c))
+			return expire(index);
 		if (!expired(c, state, now))
 			return 0;
-		return c->family & FAMILY_TEMPLATE && CONTROLLED(READ(c->hop)) ? prolong(c, state, now) :
-								     expire(index);
+		return keeps_connections(c) ? prolong(c, state, now) : expire(index);
 	case LIFE_DEAD:
 		WRITE(c->seen, now);
 		WRITE(c->state, with_life(state, LIFE_RESTING));
@@ -65,20 +80,21 @@ static __always_inline __u32 sweep_slice(struct sweep *k, const struct control *
 {
 	__u32 zero = 0;
 	struct pool *pl = bpf_map_lookup_elem(&pool, &zero);
-	__u32 used, index, ended = 0, wait, turn;
+	__u32 used, index, ended = 0, wait, turn, nodest;
 
 	if (!pl)
 		return TICK_LONGEST;
 	used = READ(pl->fresh);
 	index = k->cursor;
 	turn = drop_turn(c, k->passes);
+	nodest = tuned(c, TUNE_EXPIRE_NODEST_CONN);
 	for (__u32 i = 0; i < SLICE; i++) {
 		if (++index > used) {
 			index = 0;
 			k->passes++;
 			break;
 		}
-		ended += sweep_entry(index, now, turn) & 1;
+		ended += sweep_entry(index, now, turn, nodest) & 1;
 		if (ended >= SLICE_ENDED)
 			break;
 	}
