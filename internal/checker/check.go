@@ -69,8 +69,10 @@ type HTTP struct {
 	Version      Version
 	FastRecovery bool // after a failure, the urls that are left are asked without waiting between them
 	VirtualHost  string
-	SNI          bool // enable_sni: the virtual host is the server name of TLS
-	TLS          *TLS `json:",omitempty"` // SSL{} of the configuration: key, certificate, authority
+	SNI          bool   // enable_sni: TLS names the virtual host,
+	SNIName      string `json:",omitempty"` // or, with sni_name, this
+	TLSCompliant bool   `json:",omitempty"` // tls_compliant: a TLS connection that ends without saying so has failed
+	TLS          *TLS   `json:",omitempty"` // SSL{} of the configuration: key, certificate, authority
 }
 
 // Version is http_protocol.
@@ -92,7 +94,6 @@ type URL struct {
 	Status      []StatusRange `json:",omitempty"` // none: 200 to 299, unless Digest is set
 	Digest      string        `json:",omitempty"` // MD5 of the body, 32 hexadecimal digits
 	Regex       *Regex        `json:",omitempty"`
-	TooShort    bool          `json:",omitempty"` // tls_compliant off: a body that ends early by TLS is taken
 }
 
 // StatusRange is an inclusive range of HTTP statuses.
@@ -101,17 +102,18 @@ type StatusRange struct{ From, To int }
 // Regex is what the body must, or with Not must not, match.
 type Regex struct {
 	Pattern   string
-	Not       bool `json:",omitempty"` // regex_no_match
-	MinOffset int  `json:",omitempty"` // regex_min_offset: matches that begin before do not count
-	MaxOffset int  `json:",omitempty"` // regex_max_offset; 0: to the end
+	Flags     string `json:",omitempty"` // regex_options: i, m, s and U, as in (?imsU)
+	Not       bool   `json:",omitempty"` // regex_no_match
+	MinOffset int    `json:",omitempty"` // regex_min_offset: matches that begin before do not count
+	MaxOffset int    `json:",omitempty"` // regex_max_offset; 0: to the end
 	compiled  *regexp.Regexp
 }
 
 // TLS is what SSL_GET presents and trusts. keepalived checks no server certificate unless a CA is given.
 type TLS struct {
 	Certificates []tls.Certificate `json:"-"`
-	Files        [4]string         // key, certificate, CA, and where the password is from: for Key
-	CA           []byte            `json:",omitempty"` // PEM
+	CA           []byte            `json:",omitempty"` // PEM; empty: any certificate will do
+	Print        string            // of key and certificate, to tell them from others in a Key
 }
 
 // SMTP is SMTP_CHECK: the greeting and HELO must be answered with 2xx.
@@ -127,13 +129,12 @@ type DNS struct {
 
 // UDP is UDP_CHECK: a datagram that must not be refused, and by choice must be answered.
 type UDP struct {
-	Payload    []byte `json:",omitempty"`
-	Require    bool   `json:",omitempty"` // require_reply
-	Reply      []byte `json:",omitempty"` // reply_data: what the answer holds
-	ReplyMask  []byte `json:",omitempty"` // bits of Reply that count; none: all
-	MinReply   int    `json:",omitempty"` // bytes
-	MaxReply   int    `json:",omitempty"` // bytes; 0: any
-	MinPayload int    `json:",omitempty"` // random bytes are sent where there is no Payload
+	Payload   []byte `json:",omitempty"`
+	Require   bool   `json:",omitempty"` // require_reply
+	Reply     []byte `json:",omitempty"` // reply_data: what the answer holds
+	ReplyMask []byte `json:",omitempty"` // bits of Reply that count; none: all
+	MinReply  int    `json:",omitempty"` // bytes
+	MaxReply  int    `json:",omitempty"` // bytes; 0: any
 }
 
 // Misc is MISC_CHECK: a program's exit status.
@@ -181,7 +182,9 @@ type Result struct {
 	Took   time.Duration // from the first packet to the verdict
 	OK     bool
 	Reason string // why not, in a few words: "HTTP status 503, wanted 200-299"; empty when OK
-	Weight int    // to be added to the server's weight: of Misc with Dynamic, and of File
+	Weight int    // of File: to be added to the server's weight; with SetsWeight: the server's weight
+	// SetsWeight is set by a MISC_CHECK with misc_dynamic whose program has named a weight (exit status 2 to 255).
+	SetsWeight bool
 }
 
 // A State is what is known of a check. The zero value is that of one that was never asked and is down.

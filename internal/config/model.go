@@ -80,7 +80,8 @@ type Global struct {
 	RouterID          string
 	NotificationEmail []string
 	EmailFrom         string
-	SMTPServer        netip.AddrPort // invalid: none
+	SMTPHost          string         // host:port, or empty
+	SMTPServer        netip.AddrPort // the same, where it is an address
 	SMTPHelo          string
 	SMTPTimeout       time.Duration // smtp_connect_timeout
 	SMTPAlert         *bool         // smtp_alert: the default of all; nil: not said
@@ -131,7 +132,8 @@ type Drover struct {
 
 // A Webhook is told of events over HTTP.
 type Webhook struct {
-	At   Position
-	URL  string
-	Kind string // "generic", "dingtalk", "wecom", "feishu"
+	At     Position
+	URL    string
+	Kind   string // "generic", "dingtalk", "wecom", "feishu"
+	Secret string // that DingTalk and Feishu sign with, or empty
 }

@@ -6,7 +6,8 @@ import "fmt"
 // a keyword, its values, and the block that it opens, if any.
 type Statement struct {
 	At       Position
-	Words    []string // the keyword first; quotes and escapes are resolved
+	Words    []string // the keyword first; quotes are gone, and escapes are as they were written
+	Text     string   // that the words were cut from
 	HasBlock bool
 	Block    []Statement
 }

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// decomment takes off a line's comment: from # or ! outside of quotes to its end.
+func decomment(line string) string {
+	if strings.IndexByte(line, '#') < 0 && strings.IndexByte(line, '!') < 0 {
+		return line
+	}
+	var quote byte
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\\' && quote != 0:
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '#' || c == '!':
+			return line[:i]
+		}
+	}
+	return line
+}
+
+// emit makes the statements of a line that needs nothing more but to be cut at its braces.
+func (r *reader) emit(line string) error {
+	begin := 0
+	var quote byte
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\\' && quote != 0:
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '{' && isBrace(line, i):
+			if err := r.statement(line[begin:i], true); err != nil {
+				return err
+			}
+			begin = i + 1
+		case c == '}' && isBrace(line, i):
+			if err := r.statement(line[begin:i], false); err != nil {
+				return err
+			}
+			r.close(r.at)
+			begin = i + 1
+		}
+	}
+	if quote != 0 {
+		r.warn("a quote %c is not closed: the line's end closes it", quote)
+	}
+	return r.statement(line[begin:], false)
+}
+
+// isBrace tells a block's brace from one in a word: it has a blank, an end or another brace at one side.
+func isBrace(line string, i int) bool {
+	edge := func(i int) bool { return i < 0 || i >= len(line) || strings.IndexByte(" \t\r{}", line[i]) >= 0 }
+	return (edge(i-1) || edge(i+1)) && !(line[i] == '{' && i > 0 && line[i-1] == '$')
+}
+
+// statement adds one, and with opens begins its block.
+func (r *reader) statement(text string, opens bool) error {
+	if strings.ContainsAny(text, hashSign+bangSign) {
+		text = strings.NewReplacer(hashSign, "#", bangSign, "!").Replace(text)
+	}
+	words := splitWords(text)
+	block := r.blocks[len(r.blocks)-1]
+	if len(words) == 0 {
+		if !opens {
+			return nil
+		}
+		n := len(block.statements)
+		if n == 0 || block.statements[n-1].HasBlock {
+			r.find(Finding{At: r.at, Severity: Error, Reason: "a block begins that belongs to no keyword: it is skipped"})
+			r.blocks = append(r.blocks, &openBlock{statement: Statement{At: r.at, Words: []string{""}, HasBlock: true}})
+			return nil
+		}
+		last := block.statements[n-1]
+		block.statements = block.statements[:n-1]
+		last.HasBlock = true
+		r.blocks = append(r.blocks, &openBlock{statement: last})
+		return nil
+	}
+	if r.statements++; r.statements > maxStatements {
+		return fmt.Errorf("%s:%d: more than %d statements", r.at.File, r.at.Line, maxStatements)
+	}
+	s := Statement{At: r.at, Words: words, Text: text, HasBlock: opens}
+	if opens {
+		r.blocks = append(r.blocks, &openBlock{statement: s})
+		return nil
+	}
+	block.statements = append(block.statements, s)
+	return nil
+}
+
+// close ends the innermost block.
+func (r *reader) close(at Position) {
+	n := len(r.blocks)
+	if n == 1 {
+		r.find(Finding{At: at, Severity: Error, Reason: "} without a block that it could close"})
+		return
+	}
+	closed := r.blocks[n-1]
+	r.blocks = r.blocks[:n-1]
+	if closed.statement.Words[0] == "" {
+		return // of no keyword
+	}
+	closed.statement.Block = closed.statements
+	around := r.blocks[n-2]
+	around.statements = append(around.statements, closed.statement)
+}

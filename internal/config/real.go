@@ -1,0 +1,63 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	"drover/internal/lvs"
+)
+
+// A realBuild is a real server while it is read.
+type realBuild struct {
+	RealServer
+	settings
+	addr      netip.AddrPort
+	method    *method
+	inhibit   *bool
+	smtpAlert *bool
+	slowStart *time.Duration
+	weight    int
+	upper     int
+	lower     int
+	checks    []*checkBuild
+}
+
+func real1(b *builder) *realBuild { return b.real }
+
+var realBlock = &blockKind{name: "real_server", rows: slices.Concat([]row{
+	{"weight", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).weight })},
+	{"lb_kind lvs_method", Acted, "", func(b *builder, s *Statement) { real1(b).method = b.method(s) }},
+	{"uthreshold", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).upper })},
+	{"lthreshold", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).lower })},
+	{"inhibit_on_failure", Acted, "", truthOrUnset(func(b *builder) **bool { return &real1(b).inhibit })},
+	{"notify_up", Acted, "", program(func(b *builder) **Script { return &real1(b).NotifyUp })},
+	{"notify_down", Acted, "", program(func(b *builder) **Script { return &real1(b).NotifyDown })},
+	{"smtp_alert", Acted, "", truthOrUnset(func(b *builder) **bool { return &real1(b).smtpAlert })},
+	{"virtualhost", Acted, "", word1(func(b *builder) *string { return &real1(b).settings.virtualHost })},
+	{"snmp_name", Noted, "there are metrics for Prometheus in the place of SNMP", nil},
+	{"slow_start", Acted, "Drover's own: as in virtual_server", duration(0, longest, func(b *builder) **time.Duration { return &real1(b).slowStart })},
+}, checkRows, settingRows(func(b *builder) *settings { return &real1(b).settings }))}
+
+// readReal reads a real_server block.
+func (b *builder) readReal(s *Statement) {
+	addr, ok := b.endpoint(s, 1)
+	if !ok {
+		return
+	}
+	r := &realBuild{addr: addr, weight: 1}
+	r.At = s.At
+	b.real = r
+	b.walk(realBlock, s.Block)
+	b.real = nil
+	virtual(b).reals = append(virtual(b).reals, r)
+}
+
+// destination gives the server as ip_vs has it.
+func (m *method) destination(addr netip.AddrPort, weight int) lvs.Destination {
+	return lvs.Destination{
+		Addr: addr, Weight: int32(weight), Forwarding: m.forwarding,
+		TunnelType: m.tunnel, TunnelPort: m.port, TunnelFlags: m.flags,
+	}
+}
