@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"drover/internal/config"
 	"drover/internal/lab"
+	"drover/internal/lvs"
 )
 
 // newLabCommand is `drover lab`: a cluster in network namespaces, on this machine alone.
@@ -56,7 +59,7 @@ func nameFlag(cmd *cobra.Command, name *string) {
 
 func newLabUp(env *environment) *cobra.Command {
 	var cfg lab.Config
-	var mode, layout, family, server string
+	var mode, layout, family, server, file string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Make a lab: client, router, director and three real servers",
@@ -74,9 +77,16 @@ Layouts of mode tun:
   router         as of mode dr
 
 Services are not made. Make them as on any director:
-  drover lab exec director -- ipvsadm -A -t 192.0.2.100:80 -s rr`,
+  drover lab exec director -- ipvsadm -A -t 192.0.2.100:80 -s rr
+or give the lab a keepalived.conf with --config: its director then runs "drover director" with it, and --mode is by
+default the file's.`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file != "" {
+				if err := labFromConfig(&cfg, file, &mode, cmd.Flags().Changed("mode")); err != nil {
+					return err
+				}
+			}
 			cfg.Mode, cfg.Layout = lab.Mode(mode), lab.Layout(layout)
 			cfg.Family, cfg.Server = lab.Family(family), lab.Server(server)
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -97,8 +107,32 @@ Services are not made. Make them as on any director:
 	cmd.Flags().StringVar(&family, "family", "both", "addresses: v4, v6 or both")
 	cmd.Flags().IntVar(&cfg.MTU, "mtu", 1500, "MTU of the links, up to 9000 bytes")
 	cmd.Flags().StringVar(&server, "server", "drover", "program on the real servers: drover or nginx")
+	cmd.Flags().StringVar(&file, "config", "", "keepalived.conf for the director")
 	return cmd
 }
+
+// labFromConfig has a lab run a keepalived.conf, in the mode of its first real server unless another was asked for.
+func labFromConfig(cfg *lab.Config, file string, mode *string, asked bool) error {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	c, _, err := config.Load(path, config.Options{})
+	if err != nil {
+		return &exitError{2, err}
+	}
+	cfg.Keepalived = path
+	for i := range c.VirtualServers {
+		if servers := c.VirtualServers[i].RealServers; len(servers) > 0 && !asked {
+			*mode = modes[servers[0].Destination.Forwarding]
+			break
+		}
+	}
+	return nil
+}
+
+// modes are the labs' for each forwarding method.
+var modes = map[lvs.Forwarding]string{lvs.DirectRoute: string(lab.DR), lvs.Masquerade: string(lab.NAT), lvs.Tunnel: string(lab.TUN)}
 
 func newLabDown(env *environment) *cobra.Command {
 	var name string

@@ -108,7 +108,7 @@ func restoreLines(env *environment, lines []savedLine) (err error) {
 	table, err := datapath.Open(true)
 	if errors.Is(err, datapath.ErrNotLoaded) {
 		var loaded *datapath.Loaded
-		if loaded, err = load(env); err != nil {
+		if loaded, err = load(env, nil); err != nil {
 			return err
 		}
 		if !loaded.Already {

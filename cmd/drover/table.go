@@ -30,15 +30,15 @@ func openOrLoad(env *environment) (*datapath.Table, error) {
 	if !errors.Is(err, datapath.ErrNotLoaded) {
 		return table, err
 	}
-	if _, err := load(env); err != nil {
+	if _, err := load(env, nil); err != nil {
 		return nil, err
 	}
 	return datapath.Open(true)
 }
 
-// load loads the data path because a command needs it, and says so.
-func load(env *environment) (*datapath.Loaded, error) {
-	loaded, err := datapath.Load(datapath.Options{})
+// load loads the data path on interfaces, or on those it chooses, because a command needs it, and says so.
+func load(env *environment, interfaces []string) (*datapath.Loaded, error) {
+	loaded, err := datapath.Load(datapath.Options{Interfaces: interfaces})
 	if err != nil {
 		return nil, err
 	}

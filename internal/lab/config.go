@@ -93,6 +93,8 @@ type Config struct {
 	Family Family `json:"family"` // Both
 	MTU    int    `json:"mtu"`    // bytes, 1500
 	Server Server `json:"server"` // Builtin
+	// Keepalived is the path of a keepalived.conf that `drover director` keeps on the director; empty: there is none.
+	Keepalived string `json:"keepalived,omitempty"`
 	// Program is the path of the program that `lab serve` is given to and that the nodes find by the
 	// names drover and ipvsadm; by default the running one. A test that is not drover itself hands
 	// the arguments to ServeCommand in its TestMain.

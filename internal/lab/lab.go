@@ -31,8 +31,8 @@ type Lab struct {
 }
 
 // Up makes a lab: namespaces, links, addresses, the VIP on the director and, in modes DR and
-// TUN, on the servers, and a server process in each. Neither data path nor services are set up. If it fails or
-// ctx ends, what it made is taken down again. Its errors may wrap ErrConfig and ErrUp.
+// TUN, on the servers, and a server process in each. Neither data path nor services are set up, unless
+// the lab is given a keepalived.conf: then its director runs. If it fails or ctx ends, what it made is taken down again. Its errors may wrap ErrConfig and ErrUp.
 func Up(ctx context.Context, cfg Config) (_ *Lab, err error) {
 	cfg, err = cfg.complete()
 	if err != nil {
@@ -99,6 +99,7 @@ func (l *Lab) build(ctx context.Context) error {
 		l.connect,
 		l.address,
 		l.startServers,
+		l.startDirector,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -174,7 +175,7 @@ func (l *Lab) takeDown() error {
 	// without its name, and it should be an empty one.
 	failed = append(failed, l.disconnect())
 	for name, cookie := range l.namespaces {
-		failed = append(failed, l.ifOurs(name, func() error { return deleteNamespace(name) }), realserver.Forget(cookie))
+		failed = append(failed, l.ifOurs(name, func() error { return deleteNamespace(name) }), realserver.Forget(cookie), forgetDirector(cookie))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("take down lab %q: %w", l.Config.Name, err)
