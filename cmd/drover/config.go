@@ -8,12 +8,6 @@ import (
 	"drover/internal/config"
 )
 
-// The exit statuses of keepalived -t.
-const (
-	configUnreadable = 4
-	configFindings   = 5
-)
-
 // newConfigCommand is `drover config`: what a keepalived.conf says.
 func newConfigCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
@@ -45,7 +39,7 @@ func newConfigCheck(env *environment) *cobra.Command {
 		Long: `Say what is wrong with a keepalived.conf, line by line, as FILE:LINE: KEYWORD: REASON.
 
 Exit status, as that of keepalived -t: 0 when there is nothing to say, 4 for a file that can't be read, 5 for any error
-or warning. Notes, about what has no effect here, count only with --strict.`,
+or warning, 6 for scripts without enable_script_security. Notes, about what has no effect here, count only with --strict.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return checkConfig(env, file, config.Options{ID: id}, strict, asJSON)
@@ -74,14 +68,10 @@ type jsonFinding struct {
 func checkConfig(env *environment, file string, o config.Options, strict, asJSON bool) error {
 	c, findings, err := config.Load(file, o)
 	if err != nil {
-		return &exitError{configUnreadable, err}
+		return &exitError{config.StatusUnreadable, err}
 	}
-	count := 0
 	list := []jsonFinding{}
 	for _, f := range findings {
-		if f.Severity > config.Note || strict {
-			count++
-		}
 		list = append(list, jsonFinding{f.At.File, f.At.Line, severityWords[f.Severity], f.Keyword, f.Reason, f.Suggestion})
 	}
 	if asJSON {
@@ -89,8 +79,12 @@ func checkConfig(env *environment, file string, o config.Options, strict, asJSON
 	} else {
 		err = drawFindings(newPrinter(env), c, findings)
 	}
-	if err == nil && count > 0 {
-		return &exitError{status: configFindings}
+	status := config.ExitStatus(c, findings, strict)
+	if status == config.StatusInsecure {
+		fmt.Fprintln(env.stderr, "drover: scripts are run, and enable_script_security is not set: others than root may be able to change them")
+	}
+	if err == nil && status != config.StatusFine {
+		return &exitError{status: status}
 	}
 	return err
 }
@@ -125,7 +119,7 @@ func newConfigShow(env *environment) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			c, findings, err := config.Load(file, config.Options{ID: id})
 			if err != nil {
-				return &exitError{configUnreadable, err}
+				return &exitError{config.StatusUnreadable, err}
 			}
 			for _, f := range findings {
 				if f.Severity > config.Note {

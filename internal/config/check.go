@@ -50,7 +50,7 @@ var connectRows = slices.Concat([]row{
 	{"host", Acted, "of old files: connect_ip, connect_port and bindto in a block", func(b *builder, s *Statement) { b.walk(b.at, s.Block) }},
 }, timingRows)
 
-var timingRows = settingRows(func(b *builder) *settings { return &check(b).settings })
+var timingRows = settingRows(0, func(b *builder) *settings { return &check(b).settings })
 
 // checkRows are the checks that a real server has.
 var checkRows = []row{
@@ -279,7 +279,7 @@ var miscBlock = &blockKind{name: "MISC_CHECK", rows: slices.Concat([]row{
 			check(b).Misc.Timeout = d
 		}
 	}},
-	{"misc_dynamic", Acted, "", truth(func(b *builder) *bool { return &check(b).Misc.Dynamic })},
+	{"misc_dynamic", Acted, "", loose(func(b *builder) *bool { return &check(b).Misc.Dynamic })},
 	{"user", Acted, "", func(b *builder, s *Statement) {
 		check(b).Misc.User = b.text(s)
 		if len(s.Words) > 2 {

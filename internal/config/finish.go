@@ -34,14 +34,15 @@ func (v *virtualBuild) title() string {
 }
 
 func (b *builder) finishVirtual(v *virtualBuild, seen map[lvs.ServiceKey]Position) bool {
-	if v.protocol == 0 && v.key.Mark == 0 {
-		b.warn(v.At, "virtual_server", "%s: no protocol: it is UDP, as keepalived has it", v.title())
-		v.protocol = lvs.UDP
+	if v.Group != "" && b.groups[v.Group] == nil {
+		b.warn(v.At, "virtual_server", "there is no virtual_server_group %s: it is ignored", v.Group)
+		return false
 	}
 	if len(v.reals) == 0 {
 		b.warn(v.At, "virtual_server", "%s has no real servers: it is ignored", v.title())
 		return false
 	}
+	b.protocol(v)
 	if v.Template.Scheduler == "" {
 		b.warn(v.At, "virtual_server", "%s: no lvs_sched: it is wlc", v.title())
 		v.Template.Scheduler = "wlc"
@@ -64,16 +65,38 @@ func (b *builder) finishVirtual(v *virtualBuild, seen map[lvs.ServiceKey]Positio
 	return len(v.RealServers) > 0
 }
 
+// protocol settles what a firewall mark has none of, and others must have.
+func (b *builder) protocol(v *virtualBuild) {
+	mark, some := v.key.Mark != 0, v.key.Mark != 0
+	if v.Group != "" {
+		mark = true
+		for _, k := range b.groups[v.Group].keys {
+			mark, some = mark && k.Mark != 0, some || k.Mark != 0
+		}
+	}
+	if mark && v.protocol != 0 {
+		b.warn(v.At, "protocol", "%s: a firewall mark has no protocol: it is ignored", v.title())
+		v.protocol = 0
+	}
+	if some && v.HASuspend {
+		b.warn(v.At, "ha_suspend", "%s: a firewall mark has no address to look for: it is ignored", v.title())
+		v.HASuspend = false
+	}
+	if !mark && v.protocol == 0 {
+		b.warn(v.At, "virtual_server", "%s: no protocol: it is UDP, as keepalived has it", v.title())
+		v.protocol = lvs.UDP
+	}
+	if !mark && v.protocol != lvs.UDP && v.Template.Flags&lvs.OnePacket != 0 {
+		b.warn(v.At, "ops", "%s: one-packet scheduling is for UDP: it is ignored", v.title())
+		v.Template.Flags &^= lvs.OnePacket
+	}
+}
+
 // services settles which services a virtual server has.
 func (b *builder) services(v *virtualBuild, seen map[lvs.ServiceKey]Position) bool {
 	keys := []lvs.ServiceKey{v.key}
 	if v.Group != "" {
-		g, ok := b.groups[v.Group]
-		if !ok {
-			b.warn(v.At, "virtual_server", "there is no virtual_server_group %s: it is ignored", v.Group)
-			return false
-		}
-		keys = slices.Clone(g.keys)
+		keys = slices.Clone(b.groups[v.Group].keys)
 	}
 	for i := range keys {
 		k := &keys[i]
@@ -159,7 +182,7 @@ func (b *builder) reals(v *virtualBuild) {
 		r.SMTPAlert = *orElse(r.smtpAlert, orElse(v.smtpAlert, orElse(b.config.Global.SMTPAlertChecker, orElse(b.config.Global.SMTPAlert, ptr(true)))))
 		r.VirtualHost = r.settings.virtualHost
 		for _, c := range r.checks {
-			if check, ok := b.finishCheck(c, r, v, r.Destination.Addr); ok {
+			if check, ok := b.finishCheck(c, r, v, checkedAt(r.addr, r.Destination.Addr)); ok {
 				r.Checks = append(r.Checks, check)
 			}
 		}
@@ -167,10 +190,18 @@ func (b *builder) reals(v *virtualBuild) {
 	}
 }
 
+// checkedAt is where a server is checked: at its own port, also where it serves a firewall mark's.
+func checkedAt(written, served netip.AddrPort) netip.AddrPort {
+	if served.Port() == 0 {
+		return written
+	}
+	return served
+}
+
 // port gives a server the service's port where packets arrive at it as they were sent.
 func (b *builder) port(v *virtualBuild, by *method, addr netip.AddrPort, at Position, keyword string) netip.AddrPort {
 	if v.Group != "" || v.key.Mark != 0 {
-		return addr
+		return b.manyPorts(v, by, addr, at, keyword)
 	}
 	port := v.key.Addr.Port()
 	if addr.Port() == 0 {
@@ -179,6 +210,26 @@ func (b *builder) port(v *virtualBuild, by *method, addr netip.AddrPort, at Posi
 	if by.forwarding != lvs.Masquerade && addr.Port() != port {
 		b.warn(at, keyword, "%s: by DR and TUN packets arrive at the service's port: it is set to %d", addr, port)
 		return netip.AddrPortFrom(addr.Addr(), port)
+	}
+	return addr
+}
+
+// manyPorts warns where the port of a group's or a firewall mark's server can't be heeded, as packets keep theirs.
+func (b *builder) manyPorts(v *virtualBuild, by *method, addr netip.AddrPort, at Position, keyword string) netip.AddrPort {
+	if by.forwarding == lvs.Masquerade || addr.Port() == 0 {
+		return addr
+	}
+	if v.key.Mark != 0 {
+		b.warn(at, keyword, "%s: by DR and TUN a firewall mark's packets keep their port: the server's is cleared", addr)
+		return netip.AddrPortFrom(addr.Addr(), 0)
+	}
+	marks, others := false, false
+	for _, k := range v.Services {
+		marks = marks || k.Mark != 0
+		others = others || k.Mark == 0 && k.Addr.Port() != addr.Port()
+	}
+	if marks || others {
+		b.warn(at, keyword, "%s: by DR and TUN packets keep their port: the server's is not heeded for all of group %s", addr, v.Group)
 	}
 	return addr
 }
@@ -210,9 +261,10 @@ func (b *builder) quorum(v *virtualBuild) {
 	for i := range v.RealServers {
 		total += int(v.RealServers[i].Destination.Weight)
 	}
-	if v.QuorumPercent == 0 && v.Quorum > total && total > 0 {
-		b.warn(v.At, "quorum", "%d is more than all weights together: it is set to %d", v.Quorum, total)
-		v.Quorum = total
+	if v.QuorumPercent == 0 && v.Quorum > total {
+		most := max(total, 1)
+		b.warn(v.At, "quorum", "%d is more than all weights together, %d: it is set to %d", v.Quorum, total, most)
+		v.Quorum = most
 	}
 	if v.HysteresisPercent == 0 && v.QuorumPercent == 0 && v.Hysteresis >= v.Quorum && v.Hysteresis > 0 {
 		b.warn(v.At, "hysteresis", "%d is not less than quorum %d: it is set to 0", v.Hysteresis, v.Quorum)

@@ -31,6 +31,10 @@ func (b *builder) readGroup(s *Statement) {
 	for i := range s.Block {
 		b.groupEntry(g, &s.Block[i])
 	}
+	if len(g.keys) == 0 {
+		b.wrong(s, "%s has no entries: it is ignored", name)
+		delete(b.groups, name)
+	}
 }
 
 // groupEntry reads "ADDRESS [PORT]", "A.B.C.D-E [PORT]", "ADDRESS-ADDRESS [PORT]", "PREFIX [PORT]" or "fwmark N [inet|inet6]".
@@ -96,7 +100,7 @@ func addressRange(text string) (first, last netip.Addr, ok bool) {
 				return first, last, false
 			}
 		}
-		return first, last, first.Is4() == last.Is4() && !last.Less(first)
+		return first, last, first.Is4() == last.Is4() && first.Less(last)
 	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
 		return prefix.Addr(), lastOf(prefix), true

@@ -28,7 +28,7 @@ func real1(b *builder) *realBuild { return b.real }
 
 var realBlock = &blockKind{name: "real_server", rows: slices.Concat([]row{
 	{"weight", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).weight })},
-	{"lb_kind lvs_method", Acted, "", func(b *builder, s *Statement) { real1(b).method = b.method(s) }},
+	{"lvs_method", Acted, "", func(b *builder, s *Statement) { real1(b).method = b.method(s) }},
 	{"uthreshold", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).upper })},
 	{"lthreshold", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).lower })},
 	{"inhibit_on_failure", Acted, "", truthOrUnset(func(b *builder) **bool { return &real1(b).inhibit })},
@@ -38,12 +38,16 @@ var realBlock = &blockKind{name: "real_server", rows: slices.Concat([]row{
 	{"virtualhost", Acted, "", word1(func(b *builder) *string { return &real1(b).settings.virtualHost })},
 	{"snmp_name", Noted, "there are metrics for Prometheus in the place of SNMP", nil},
 	{"slow_start", Acted, "Drover's own: as in virtual_server", duration(0, longest, func(b *builder) **time.Duration { return &real1(b).slowStart })},
-}, checkRows, settingRows(func(b *builder) *settings { return &real1(b).settings }))}
+}, checkRows, settingRows(1, func(b *builder) *settings { return &real1(b).settings }))}
 
 // readReal reads a real_server block.
 func (b *builder) readReal(s *Statement) {
 	addr, ok := b.endpoint(s, 1)
 	if !ok {
+		return
+	}
+	if v := virtual(b); v.key.Addr.IsValid() && lvs.FamilyOf(addr.Addr()) != v.key.Family && !v.tunnels() {
+		b.wrong(s, "%s: its address family is not that of %s, and it is no tunnel: it is skipped", addr, v.title())
 		return
 	}
 	r := &realBuild{addr: addr, weight: 1}
@@ -53,6 +57,9 @@ func (b *builder) readReal(s *Statement) {
 	b.real = nil
 	virtual(b).reals = append(virtual(b).reals, r)
 }
+
+// tunnels tells whether the servers are reached by tunnels, as far as is known.
+func (v *virtualBuild) tunnels() bool { return v.method != nil && v.method.forwarding == lvs.Tunnel }
 
 // destination gives the server as ip_vs has it.
 func (m *method) destination(addr netip.AddrPort, weight int) lvs.Destination {

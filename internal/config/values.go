@@ -68,6 +68,20 @@ func truth(at func(*builder) *bool) reader1 {
 	}
 }
 
+// loose is truth where keepalived itself looks at no value: any other word is yes.
+func loose(at func(*builder) *bool) reader1 {
+	return func(b *builder, s *Statement) {
+		value := true
+		if len(s.Words) > 1 {
+			switch s.Words[1] {
+			case "off", "false", "no":
+				value = false
+			}
+		}
+		*at(b) = value
+	}
+}
+
 func truthOrUnset(at func(*builder) **bool) reader1 {
 	return func(b *builder, s *Statement) {
 		if value, ok := b.boolean(s); ok {

@@ -68,12 +68,13 @@ type method struct {
 
 func virtual(b *builder) *virtualBuild { return b.virtual }
 
-var settingRows = func(at func(*builder) *settings) []row {
+// settingRows are those of what is inherited. retry is at least so much: keepalived takes 0 in a check alone.
+func settingRows(retries int, at func(*builder) *settings) []row {
 	return []row{
 		{"delay_loop", Acted, "", duration(time.Millisecond, longest, func(b *builder) **time.Duration { return &at(b).delay })},
 		{"connect_timeout", Acted, "", duration(time.Millisecond, longest, func(b *builder) **time.Duration { return &at(b).timeout })},
 		{"retry nb_get_retry nb_sock_retry", Acted, "", func(b *builder, s *Statement) {
-			if n, ok := b.number(s, 0, math.MaxInt32); ok {
+			if n, ok := b.number(s, retries, math.MaxInt32); ok {
 				at(b).retry = &n
 			}
 		}},
@@ -92,34 +93,46 @@ var virtualBlock = &blockKind{name: "virtual_server", rows: slices.Concat([]row{
 	{"persistence_granularity", Acted, "", (*builder).readGranularity},
 	{"persistence_engine", Refused, "the data path has no persistence engines: clients are kept by their addresses", nil},
 	{"ops", Acted, "", flag(lvs.OnePacket)},
-	{"flag-1 sh-fallback mh-fallback", Acted, "", flag(lvs.SchedFlag1)},
-	{"flag-2 sh-port mh-port", Acted, "", flag(lvs.SchedFlag2)},
+	{"flag-1", Acted, "", flag(lvs.SchedFlag1)},
+	{"flag-2", Acted, "", flag(lvs.SchedFlag2)},
 	{"flag-3", Acted, "", flag(lvs.SchedFlag3)},
-	{"hashed", Noted, "keepalived itself knows it no more", nil},
+	{"sh-fallback", Acted, "", flagOf("sh", lvs.SchedFlag1)},
+	{"sh-port", Acted, "", flagOf("sh", lvs.SchedFlag2)},
+	{"mh-fallback", Acted, "", flagOf("mh", lvs.SchedFlag1)},
+	{"mh-port", Acted, "", flagOf("mh", lvs.SchedFlag2)},
+	{"hashed", Noted, "it does nothing in keepalived either", nil},
 	{"ip_family", Acted, "", (*builder).readFamily},
-	{"ha_suspend", Checked, "", truth(func(b *builder) *bool { return &virtual(b).HASuspend })},
+	{"ha_suspend", Checked, "", loose(func(b *builder) *bool { return &virtual(b).HASuspend })},
 	{"smtp_alert", Acted, "", truthOrUnset(func(b *builder) **bool { return &virtual(b).smtpAlert })},
 	{"virtualhost", Acted, "", word1(func(b *builder) *string { return &virtual(b).settings.virtualHost })},
 	{"snmp_name", Noted, "there are metrics for Prometheus in the place of SNMP", nil},
-	{"omega", Acted, "", truth(func(b *builder) *bool { return &virtual(b).Omega })},
+	{"omega", Acted, "", loose(func(b *builder) *bool { return &virtual(b).Omega })},
 	{"quorum", Acted, "also in percent of the configured weights, as 60%", (*builder).readQuorum},
+	{"alpha", Acted, "", func(b *builder, s *Statement) {
+		virtual(b).settings.alpha = new(bool)
+		loose(func(b *builder) *bool { return virtual(b).settings.alpha })(b, s)
+	}},
 	{"hysteresis", Acted, "also in percent", (*builder).readHysteresis},
 	{"quorum_up", Acted, "", program(func(b *builder) **Script { return &virtual(b).QuorumUp })},
 	{"quorum_down", Acted, "", program(func(b *builder) **Script { return &virtual(b).QuorumDown })},
 	{"sorry_server", Acted, "", (*builder).readSorry},
-	{"sorry_server_inhibit", Acted, "", truth(func(b *builder) *bool { return &virtual(b).sorryInhibit })},
+	{"sorry_server_inhibit", Acted, "", func(b *builder, s *Statement) {
+		if virtual(b).sorryAddr == nil {
+			b.wrong(s, "sorry_server must come before: it is ignored")
+			return
+		}
+		loose(func(b *builder) *bool { return &virtual(b).sorryInhibit })(b, s)
+	}},
 	{"sorry_server_lvs_method", Acted, "", func(b *builder, s *Statement) { virtual(b).sorryBy = b.method(s) }},
-	{"inhibit_on_failure", Acted, "", truth(func(b *builder) *bool { return &virtual(b).inhibit })},
+	{"inhibit_on_failure", Acted, "", loose(func(b *builder) *bool { return &virtual(b).inhibit })},
 	{"real_server", Acted, "", (*builder).readReal},
 	{"slow_start", Acted, "Drover's own: seconds over which a server that comes back gets its weight", func(b *builder, s *Statement) {
 		if d, ok := b.timer(s, 0, longest); ok {
 			virtual(b).slowStart = d
 		}
 	}},
-	{"nat_mask", Noted, "keepalived itself knows it no more", nil},
-	{"lvs_id", Noted, "keepalived itself knows it no more", nil},
 	{"laddr_group_name local_address_group syn_proxy", Refused, "FULLNAT is not there yet", func(b *builder, _ *Statement) { virtual(b).broken = true }},
-}, settingRows(func(b *builder) *settings { return &virtual(b).settings }))}
+}, settingRows(1, func(b *builder) *settings { return &virtual(b).settings }))}
 
 // readVirtual reads a virtual_server block.
 func (b *builder) readVirtual(s *Statement) {
@@ -302,6 +315,18 @@ func (b *builder) readGranularity(s *Statement) {
 
 func flag(bit lvs.ServiceFlags) reader1 {
 	return func(b *builder, _ *Statement) { virtual(b).Template.Flags |= bit }
+}
+
+// flagOf is a flag of one scheduler, which must have been named before.
+func flagOf(scheduler string, bit lvs.ServiceFlags) reader1 {
+	return func(b *builder, s *Statement) {
+		// sh and mh have the same flags, and keepalived takes the names of both for both.
+		if name := virtual(b).Template.Scheduler; name != "sh" && name != "mh" {
+			b.wrong(s, "it is for lvs_sched %s, which must come before: it is ignored", scheduler)
+			return
+		}
+		virtual(b).Template.Flags |= bit
+	}
 }
 
 func (b *builder) readFamily(s *Statement) {

@@ -19,7 +19,9 @@ type Instance struct {
 	Name      string
 	Interface string
 	VRID      int
-	Priority  int // 0: not said
+	Priority  int  // 0: not said
+	Master    bool // state MASTER
+	AH        bool // auth_type AH
 	VIPs      []string
 }
 
@@ -91,7 +93,7 @@ var vrrpGlobals = &blockKind{name: "global_defs", rows: slices.Concat(
 var vrrpRootRows = []row{
 	{"vrrp_instance", Checked, "", (*builder).readInstance},
 	{"vrrp_sync_group", Checked, "", (*builder).readSyncGroup},
-	{"vrrp_script", Checked, "", named(vrrpScriptBlock)},
+	{"vrrp_script", Checked, "", (*builder).readVRRPScript},
 	{"vrrp_track_process track_process", Checked, "", named(trackProcessBlock)},
 	{"garp_group", Checked, "", func(b *builder, s *Statement) { opens(garpBlock)(b, s) }},
 	{"static_ipaddress", Checked, "", list("static_ipaddress", anything)},
@@ -111,7 +113,10 @@ func named(kind *blockKind) reader1 {
 }
 
 var vrrpScriptBlock = &blockKind{name: "vrrp_script", rows: slices.Concat(
-	checked(wantScript, "script"),
+	checked(func(b *builder, s *Statement) {
+		b.script(s)
+		b.vrrp.script = s
+	}, "script"),
 	checked(wantTimer(time.Microsecond, longest), "interval", "timeout"),
 	checked(func(b *builder, s *Statement) { b.number(s, -254, 254) }, "weight"),
 	checked(wantNumber(1, math.MaxInt32), "rise", "fall"),
@@ -137,7 +142,10 @@ var notifyRows = checked(wantScript, "notify", "notify_master", "notify_backup",
 
 var trackRows = []row{
 	{"track_interface", Checked, "", list("track_interface", wantWeighted)},
-	{"track_script", Checked, "", list("track_script", wantWeighted)},
+	{"track_script", Checked, "", list("track_script", func(b *builder, s *Statement) {
+		wantWeighted(b, s)
+		b.vrrp.tracked = append(b.vrrp.tracked, *s)
+	})},
 	{"track_file", Checked, "", list("track_file", wantWeighted)},
 	{"track_process", Checked, "", list("track_process", wantWeighted)},
 	{"track_bfd", Refused, "BFD is not there yet", nil},
@@ -147,6 +155,9 @@ var trackRows = []row{
 type vrrpBuild struct {
 	instance *Instance
 	group    *SyncGroup
+	scripts  map[string]bool // vrrp_scripts
+	script   *Statement      // of the vrrp_script that is being read
+	tracked  []Statement     // of track_script
 }
 
 var instanceBlock = &blockKind{name: "vrrp_instance", rows: slices.Concat(
@@ -156,6 +167,7 @@ var instanceBlock = &blockKind{name: "vrrp_instance", rows: slices.Concat(
 			if text := b.text(s); text != "" && text != "MASTER" && text != "BACKUP" {
 				b.wrong(s, "%q: want MASTER or BACKUP", text)
 			}
+			b.vrrp.instance.Master = b.text(s) == "MASTER"
 		}},
 		{"interface", Checked, "", word1(func(b *builder) *string { return &b.vrrp.instance.Interface })},
 		{"virtual_router_id", Checked, "", integer(1, 255, func(b *builder) *int { return &b.vrrp.instance.VRID })},
@@ -181,7 +193,9 @@ var instanceBlock = &blockKind{name: "vrrp_instance", rows: slices.Concat(
 		{"smtp_alert preempt nopreempt dont_track_primary accept no_accept native_ipv6 promote_secondaries vmac_xmit_base skip_check_adv_addr " +
 			"check_unicast_src strict_mode higher_prio_send_advert lower_prio_no_advert owner_ignore_adverts notify_priority_changes " +
 			"v3_checksum_as_v2 old_unicast_checksum unicast_fault_no_peer no_virtual_ipaddress debug", Checked, "", anything},
-		{"lvs_sync_daemon_interface lvs_sync_daemon", Noted, "connections are not synchronised yet", nil},
+		{"lvs_sync_daemon_interface lvs_sync_daemon", Noted, "connections are not synchronised yet", func(b *builder, s *Statement) {
+			b.wrong(s, "it belongs into global_defs, as lvs_sync_daemon")
+		}},
 		{"garp_group", Noted, "it belongs outside of vrrp_instance", nil},
 	},
 )}
@@ -191,6 +205,7 @@ var authenticationBlock = &blockKind{name: "authentication", rows: []row{
 		if text := b.text(s); text != "" && !slices.Contains([]string{"PASS", "AH"}, strings.ToUpper(text)) {
 			b.wrong(s, "%q: want PASS or AH", text)
 		}
+		b.vrrp.instance.AH = strings.ToUpper(b.text(s)) == "AH"
 	}},
 	{"auth_pass", Checked, "", wantText},
 	{"active_key anti_replay time_window mode key", Noted, "of version 2.4's way of authentication, which is not there yet", nil},
@@ -202,6 +217,23 @@ func (b *builder) readVIP(s *Statement) {
 	if _, ok := b.address(s, text); ok && b.vrrp.instance != nil {
 		b.vrrp.instance.VIPs = append(b.vrrp.instance.VIPs, s.Keyword())
 	}
+}
+
+func (b *builder) readVRRPScript(s *Statement) {
+	name := b.text(s)
+	if name == "" {
+		return
+	}
+	b.vrrp.script = nil
+	b.walk(vrrpScriptBlock, s.Block)
+	if b.vrrp.script == nil {
+		b.wrong(s, "%s: no script: it is ignored", name)
+		return
+	}
+	if b.vrrp.scripts == nil {
+		b.vrrp.scripts = map[string]bool{}
+	}
+	b.vrrp.scripts[name] = true
 }
 
 func (b *builder) readInstance(s *Statement) {
@@ -244,11 +276,19 @@ func (b *builder) finishVRRP() {
 		if i.VRID == 0 {
 			b.warn(i.At, "vrrp_instance", "%s has no virtual_router_id: VRRP can't use it", i.Name)
 		}
+		if i.Master && i.AH {
+			b.warn(i.At, "state", "%s: it can't begin as MASTER with auth_type AH: it begins as BACKUP", i.Name)
+		}
 		key := [2]any{i.Interface, i.VRID}
 		if other, ok := ids[key]; ok && i.VRID != 0 {
 			b.warn(i.At, "virtual_router_id", "%d on %s is %s's already", i.VRID, i.Interface, other)
 		}
 		ids[key] = i.Name
+	}
+	for i := range b.vrrp.tracked {
+		if s := &b.vrrp.tracked[i]; !b.vrrp.scripts[s.Keyword()] {
+			b.warn(s.At, "track_script", "there is no vrrp_script %s", s.Keyword())
+		}
 	}
 	for _, g := range b.config.VRRP.Groups {
 		for _, member := range g.Members {
