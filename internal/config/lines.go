@@ -42,6 +42,10 @@ func (r *reader) emit(line string) error {
 			}
 		case c == '"' || c == '\'':
 			quote = c
+		case c == '$' && strings.HasPrefix(line[i+1:], "{"): // a parameter that is not defined stays as it is
+			if n := strings.IndexByte(line[i:], '}'); n > 0 {
+				i += n
+			}
 		case c == '{' && isBrace(line, i):
 			if err := r.statement(line[begin:i], true); err != nil {
 				return err
@@ -64,7 +68,7 @@ func (r *reader) emit(line string) error {
 // isBrace tells a block's brace from one in a word: it has a blank, an end or another brace at one side.
 func isBrace(line string, i int) bool {
 	edge := func(i int) bool { return i < 0 || i >= len(line) || strings.IndexByte(" \t\r{}", line[i]) >= 0 }
-	return (edge(i-1) || edge(i+1)) && !(line[i] == '{' && i > 0 && line[i-1] == '$')
+	return edge(i-1) || edge(i+1)
 }
 
 // statement adds one, and with opens begins its block.
