@@ -57,12 +57,18 @@ func (c *Check) explain(err error) error {
 	var n net.Error
 	switch {
 	case errors.As(err, &n) && n.Timeout():
-		return fmt.Errorf("no answer in %s: %w", short(c.Timing.Timeout), os.ErrDeadlineExceeded)
+		return noAnswerError(c.Timing.Timeout)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the server has closed the connection")
 	}
 	return err
 }
+
+// A noAnswerError is the time that nothing came in. It is os.ErrDeadlineExceeded.
+type noAnswerError time.Duration
+
+func (e noAnswerError) Error() string        { return "no answer in " + short(time.Duration(e)) }
+func (e noAnswerError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
 // reason gives an error's text without the addresses, which the reader knows.
 func reason(err error) string {

@@ -111,6 +111,9 @@ func (r *Runner) start(c Check, key Key, state State) {
 // not run in step, neither at the start nor after a reload.
 func (r *Runner) ask(ctx context.Context, run *run) {
 	asker := newAsker(&run.check)
+	if waits, ok := asker.(interface{ interrupt() }); ok {
+		defer context.AfterFunc(ctx, waits.interrupt)()
+	}
 	timer := time.NewTimer(randomUpTo(run.check.Warmup))
 	defer timer.Stop()
 	for {
@@ -184,5 +187,5 @@ func newAsker(c *Check) asker {
 	case KindDialog:
 		return &dialogAsker{check: c}
 	}
-	return &tcpAsker{check: c}
+	return newTCPAsker(c)
 }
