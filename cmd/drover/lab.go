@@ -29,7 +29,7 @@ func newLabCommand(env *environment) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLabUp(env), newLabDown(env), newLabStatus(env), newLabExec(env), newLabCurl(env), newLabServe())
+	cmd.AddCommand(newLabUp(env), newLabDown(env), newLabStatus(env), newLabExec(env), newLabCurl(env), newLabStop(), newLabStart(), newLabServe())
 	return cmd
 }
 

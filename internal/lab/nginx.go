@@ -24,7 +24,7 @@ func findNginx() error {
 // until it accepts connections.
 func (l *Lab) startNginx(ctx context.Context, rs string) error {
 	prefix := filepath.Join(l.folder, rs)
-	if err := os.Mkdir(prefix, 0o755); err != nil {
+	if err := os.MkdirAll(prefix, 0o755); err != nil {
 		return err
 	}
 	file := filepath.Join(prefix, "nginx.conf")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -88,4 +89,51 @@ func (l *Lab) lastLog(node string) string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return lines[len(lines)-1]
+}
+
+// StopServer ends the server program of a real server, which then refuses connections. One that has ended is no error.
+func (l *Lab) StopServer(ctx context.Context, rs string) error {
+	return l.changeServer(rs, func() error {
+		var kept []Process
+		var failed error
+		for _, p := range l.processes {
+			if p.Node != rs {
+				kept = append(kept, p)
+				continue
+			}
+			failed = errors.Join(failed, p.stop())
+		}
+		if failed != nil {
+			return failed
+		}
+		l.processes = kept
+		return l.save(ctx)
+	})
+}
+
+// StartServer starts the server program of a real server that has none. One that runs is no error.
+func (l *Lab) StartServer(ctx context.Context, rs string) error {
+	return l.changeServer(rs, func() error {
+		for _, p := range l.processes {
+			if p.Node == rs && p.Alive() {
+				return nil
+			}
+		}
+		if l.Config.Server == Nginx {
+			return l.startNginx(ctx, rs)
+		}
+		return l.startBuiltin(ctx, rs)
+	})
+}
+
+func (l *Lab) changeServer(rs string, change func() error) error {
+	if !slices.Contains(Servers, rs) {
+		return fmt.Errorf("%w: server %q: want %s", ErrConfig, rs, join(Servers))
+	}
+	unlock, err := lockState()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return change()
 }

@@ -74,8 +74,11 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// flood sends until stop is called.
-func (c *cluster) flood(f lab.Family) (stop func(), sent *atomic.Int64) {
+// flood sends as fast as it can until stop is called.
+func (c *cluster) flood(f lab.Family) (stop func(), sent *atomic.Int64) { return c.steady(f, 0) }
+
+// steady sends SYNs of forged clients, so many a second or, with 0, as fast as it can, until stop is called.
+func (c *cluster) steady(f lab.Family, rate int) (stop func(), sent *atomic.Int64) {
 	c.t.Helper()
 	raw := c.rawSocket(lab.Client)
 	from, to := c.Topology.Addr(lab.Client, f), c.Topology.VIP(f)
@@ -86,7 +89,11 @@ func (c *cluster) flood(f lab.Family) (stop func(), sent *atomic.Int64) {
 	sent = &atomic.Int64{}
 	go func() {
 		random := rand.New(rand.NewPCG(1, 2))
+		begin := time.Now()
 		for {
+			if due := time.Duration(sent.Load()) * time.Second; rate > 0 {
+				time.Sleep(due/time.Duration(rate) - time.Since(begin))
+			}
 			select {
 			case <-done:
 				finished <- raw.Close()
