@@ -19,7 +19,7 @@ needs_bench-http := ip=iproute2 curl=curl wrk=wrk nft=nftables haproxy=haproxy n
 needs_generate := clang-$(llvm)=clang-$(llvm) llvm-strip-$(llvm)=llvm-$(llvm) \
 	/usr/include/linux/bpf.h=linux-libc-dev
 needs_kernel := qemu-system-x86_64=qemu-system-x86 busybox-static cpio=cpio depmod=kmod \
-	ipvsadm=ipvsadm ip=iproute2 curl=curl stdbuf=coreutils ethtool=ethtool nft=nftables
+	ipvsadm=ipvsadm ip=iproute2 curl=curl stdbuf=coreutils ethtool=ethtool nft=nftables keepalived=keepalived
 needs_lint := git=git
 
 # what bpf2go writes

@@ -15,6 +15,7 @@ func commands(env *environment) []*cobra.Command {
 		newDirectorCommand(env),
 		newDrainCommand(env),
 		newExplainCommand(env),
+		newGenhashCommand(env),
 		newIncidentCommand(env),
 		newIpvsadmCommand(env),
 		newLabCommand(env),

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +23,7 @@ func newConfigCommand(env *environment) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newConfigCheck(env), newConfigShow(env), newConfigKeywords(env))
+	cmd.AddCommand(newConfigCheck(env), newConfigShow(env), newConfigFormat(env), newConfigKeywords(env))
 	return cmd
 }
 
@@ -135,6 +137,50 @@ func newConfigShow(env *environment) *cobra.Command {
 	configFlags(cmd, &file, &id)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func newConfigFormat(env *environment) *cobra.Command {
+	var file string
+	var write bool
+	cmd := &cobra.Command{
+		Use:   "format",
+		Short: "Lay a keepalived.conf out anew; comments stay",
+		Long: `Lay a keepalived.conf out anew: a statement on each line, blocks indented by four blanks. Comments, variables and
+conditions stay as they are written; included files are left alone.`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return &exitError{config.StatusUnreadable, err}
+			}
+			formatted := config.Format(text)
+			if !write {
+				_, err := env.stdout.Write(formatted)
+				return err
+			}
+			return replaceFile(file, formatted)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", defaultConfig, "configuration file")
+	cmd.Flags().BoolVarP(&write, "write", "w", false, "write it back into the file")
+	return cmd
+}
+
+// replaceFile gives a file another content, with the same mode: who reads it meanwhile finds the old or the new.
+func replaceFile(path string, content []byte) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	next := path + ".new"
+	if err := os.WriteFile(next, content, info.Mode().Perm()); err != nil {
+		return err
+	}
+	return os.Rename(next, path)
 }
 
 func newConfigKeywords(env *environment) *cobra.Command {

@@ -26,7 +26,7 @@ func newIpvsadmCommand(env *environment) *cobra.Command {
 	}
 }
 
-// runByName runs ipvsadm, ipvsadm-save or ipvsadm-restore when the program was called by that name.
+// runByName runs ipvsadm, ipvsadm-save, ipvsadm-restore or genhash when the program was called by that name.
 // ok is false for any other name.
 func runByName(env *environment, args []string) (status int, ok bool) {
 	if len(args) == 0 {
@@ -35,6 +35,8 @@ func runByName(env *environment, args []string) (status int, ok bool) {
 	switch path.Base(args[0]) {
 	case "ipvsadm", "ipvsadm-save", "ipvsadm-restore":
 		return runIpvsadm(env, args[0], args[1:]), true
+	case "genhash":
+		return run(env, append([]string{"drover", "genhash"}, args[1:]...)), true
 	}
 	return 0, false
 }

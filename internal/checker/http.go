@@ -212,3 +212,9 @@ func (c *Check) serverName(u *URL) string {
 	}
 	return c.virtualHost(u)
 }
+
+// Page asks for one page and gives its status and the MD5 of its body, 32 hexadecimal digits, as a url's digest has it.
+func (c *Check) Page(ctx context.Context, u URL) (status int, digest string, err error) {
+	status, b, err := c.get(ctx, &u)
+	return status, b.digest, err
+}

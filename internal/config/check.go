@@ -291,6 +291,7 @@ var miscBlock = &blockKind{name: "MISC_CHECK", rows: slices.Concat([]row{
 var fileBlock = &blockKind{name: "FILE_CHECK", rows: []row{
 	{"track_file", Acted, "", word1(func(b *builder) *string { return &check(b).file })},
 	{"weight", Acted, "", (*builder).readFileWeight},
+	{"dynamic", Acted, "", loose(func(b *builder) *bool { return &check(b).File.Dynamic })},
 }}
 
 func (b *builder) readFileWeight(s *Statement) {
@@ -348,10 +349,11 @@ var sslBlock = &blockKind{name: "SSL", rows: []row{
 
 // A trackFile is a track_file block.
 type trackFile struct {
-	path    string
-	weight  int
-	reverse bool
-	initial *int
+	path      string
+	weight    int
+	reverse   bool
+	initial   *int
+	overwrite bool
 }
 
 var trackFileBlock = &blockKind{name: "track_file", rows: []row{
@@ -366,6 +368,7 @@ var trackFileBlock = &blockKind{name: "track_file", rows: []row{
 		n := 0
 		for _, word := range s.Values() {
 			if word == "overwrite" {
+				b.file.overwrite = true
 				continue
 			}
 			var ok bool
@@ -388,6 +391,9 @@ func (b *builder) readTrackFile(s *Statement) {
 		b.wrong(s, "%s: no file", name)
 	} else {
 		b.files[name] = b.file
+		if b.file.initial != nil {
+			b.config.Files = append(b.config.Files, InitFile{b.file.path, *b.file.initial, b.file.overwrite})
+		}
 	}
 	b.file = nil
 }
@@ -456,7 +462,7 @@ func (b *builder) finishKind(c *checkBuild, check *checker.Check, s settings) bo
 			b.warn(c.at, "FILE_CHECK", "there is no track_file %q: the check is not used", c.file)
 			return false
 		}
-		check.File = &checker.File{Path: file.path, Weight: file.weight, Reverse: file.reverse}
+		check.File = &checker.File{Path: file.path, Weight: file.weight, Reverse: file.reverse, Dynamic: c.File.Dynamic}
 		if c.weight != nil {
 			check.File.Weight = *c.weight
 		}

@@ -31,6 +31,28 @@ func decomment(line string) string {
 // emit makes the statements of a line that needs nothing more but to be cut at its braces.
 func (r *reader) emit(line string) error {
 	begin := 0
+	var failed error
+	closed := scanBraces(line, func(i int) {
+		if failed == nil {
+			failed = r.statement(line[begin:i], line[i] == '{')
+		}
+		if line[i] == '}' {
+			r.close(r.at)
+		}
+		begin = i + 1
+	})
+	if failed != nil {
+		return failed
+	}
+	if !closed {
+		r.warn("a quote is not closed: the line's end closes it")
+	}
+	return r.statement(line[begin:], false)
+}
+
+// scanBraces calls brace with the place of each brace that begins or ends a block. It is false for a line with a quote that
+// is not closed.
+func scanBraces(line string, brace func(i int)) (closed bool) {
 	var quote byte
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
@@ -46,23 +68,11 @@ func (r *reader) emit(line string) error {
 			if n := strings.IndexByte(line[i:], '}'); n > 0 {
 				i += n
 			}
-		case c == '{' && isBrace(line, i):
-			if err := r.statement(line[begin:i], true); err != nil {
-				return err
-			}
-			begin = i + 1
-		case c == '}' && isBrace(line, i):
-			if err := r.statement(line[begin:i], false); err != nil {
-				return err
-			}
-			r.close(r.at)
-			begin = i + 1
+		case (c == '{' || c == '}') && isBrace(line, i):
+			brace(i)
 		}
 	}
-	if quote != 0 {
-		r.warn("a quote %c is not closed: the line's end closes it", quote)
-	}
-	return r.statement(line[begin:], false)
+	return quote == 0
 }
 
 // isBrace tells a block's brace from one in a word: it has a blank, an end or another brace at one side.

@@ -14,7 +14,15 @@ type Config struct {
 	Global         Global
 	VirtualServers []VirtualServer
 	VRRP           VRRP
-	Drover         Drover // what keepalived has no word for
+	Files          []InitFile // track_files that are to be there when the director begins
+	Drover         Drover     // what keepalived has no word for
+}
+
+// An InitFile is init_file of a track_file.
+type InitFile struct {
+	Path      string
+	Number    int
+	Overwrite bool // also where it is there
 }
 
 // A Position is a line of a file.

@@ -66,7 +66,7 @@ func TestRead(t *testing.T) {
 		{"a block that is not closed", "a {\n b\n", "1: a {\n  2: b\n", "1: a: its block is not closed: want } before the end of the file"},
 		{"a brace too many", "a\n}\nb\n", "1: a\n3: b\n", "2: } without a block that it could close"},
 		{"a block of nothing", "{\n a\n}\nb\n", "4: b\n", "1: a block begins that belongs to no keyword: it is skipped"},
-		{"a quote that is not closed", "a \"b c\nd\n", "1: a \"b c\"\n2: d\n", "1: a quote \" is not closed: the line's end closes it"},
+		{"a quote that is not closed", "a \"b c\nd\n", "1: a \"b c\"\n2: d\n", "1: a quote is not closed: the line's end closes it"},
 		{"a sequence without end", "~SEQ(N, 1, 0, 5) a\nb\n", "2: b\n", "1: ~SEQ(N, 1, 0, 5): it never comes to its end: the line is skipped"},
 		{"a list with too few values", "~LST({A, B}, {1}) a\nb\n", "2: b\n", "1: ~LST({A, B}, {1}): 1 values for 2 names: the line is skipped"},
 	} {
@@ -156,6 +156,58 @@ func TestEscaped(t *testing.T) {
 		s := Statement{Text: input}
 		if got := s.Escaped(); len(got) != 2 || got[1] != want {
 			t.Errorf("%s is %q, want %q", input, got, want)
+		}
+	}
+}
+
+// layout gives statements without their lines.
+func layout(statements []Statement) string {
+	var out strings.Builder
+	for i := range statements {
+		fmt.Fprintf(&out, "%q", statements[i].Words)
+		if statements[i].HasBlock {
+			out.WriteString("{" + layout(statements[i].Block) + "}")
+		}
+	}
+	return out.String()
+}
+
+func TestFormat(t *testing.T) {
+	t.Parallel()
+	const ugly = "! first\n\n\nvirtual_server   192.0.2.1 80\n{ # of the web\ndelay_loop\t6\n\n quorum_up \"a  b\"   # up\n real_server 198.51.100.11 80 { weight 1 }\n" +
+		"}\n$A= \\\n   x { \\\n }\n~SEQ(N,1,2)   a ${N}\n@one b {\n c}\n"
+	const want = "! first\n\nvirtual_server 192.0.2.1 80 { # of the web\n    delay_loop 6\n\n    quorum_up \"a  b\" # up\n    real_server 198.51.100.11 80 {\n        weight 1\n    }\n" +
+		"}\n$A= \\\n   x { \\\n }\n~SEQ(N,1,2)   a ${N}\n@one b {\n    c\n}\n"
+	if diff := cmp.Diff(want, string(Format([]byte(ugly)))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	texts := map[string]string{"ugly": ugly}
+	for seed := range uint64(100) {
+		texts[fmt.Sprintf("made %d", seed)] = makeFile(seed)
+	}
+	files, _ := filepath.Glob(filepath.Join(samples, "keepalived.conf*"))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[file] = string(text)
+	}
+	for name, text := range texts {
+		once := Format([]byte(text))
+		if again := Format(once); string(again) != string(once) {
+			t.Errorf("%s: formatted twice it is another (-once +twice):\n%s", name, cmp.Diff(string(once), string(again)))
+		}
+		before, _, err := Read(writeFile(t, text), Options{ID: "one"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, _, err := Read(writeFile(t, string(once)), Options{ID: "one"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(layout(before), layout(after)); diff != "" {
+			t.Errorf("%s: formatting changes what is read (-before +after):\n%s", name, diff)
 		}
 	}
 }

@@ -14,7 +14,7 @@ func blockKinds() []*blockKind {
 		{name: "outermost", rows: rootBlock.rows}, globalBlock, vrrpGlobals, virtualBlock, realBlock,
 		{name: "each check that connects", rows: connectRows}, httpBlock, urlBlock, smtpBlock, dnsBlock, udpBlock, miscBlock, fileBlock,
 		dialogBlock, trackFileBlock, sslBlock, droverBlock,
-		instanceBlock, authenticationBlock, syncGroupBlock, vrrpScriptBlock, trackProcessBlock, garpBlock,
+		instanceBlock, authenticationBlock, syncGroupBlock, vrrpScriptBlock, trackProcessBlock, garpBlock, bfdBlock,
 	}
 	return kinds
 }

@@ -103,6 +103,11 @@ var vrrpRootRows = []row{
 	{"bfd_instance", Refused, "BFD is not there yet", nil},
 }
 
+// bfdBlock is for the documentation: bfd_instance is refused as a whole.
+var bfdBlock = &blockKind{name: "bfd_instance", rows: []row{
+	{"neighbor_ip neighbour_ip source_ip min_rx min_tx idle_tx multiplier passive ttl hoplimit max_hops multihop weight name", Refused, "BFD is not there yet", nil},
+}}
+
 // named reads a block that has a name.
 func named(kind *blockKind) reader1 {
 	return func(b *builder, s *Statement) {

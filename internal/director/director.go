@@ -5,8 +5,11 @@ package director
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -228,9 +231,46 @@ func (d *Director) begin() error {
 			d.dataPathFailed(err)
 		}
 	}
+	d.initFiles()
+	d.setTimeouts()
 	d.settle()
 	d.options.Log.Info("the director has begun", "config", c.File, "virtual_servers", len(d.pools), "checks", len(d.byCheck))
 	return nil
+}
+
+// setTimeouts sets lvs_timeouts; what it does not name is left as it is.
+func (d *Director) setTimeouts() {
+	if d.config.Global.Timeouts == (lvs.Timeouts{}) {
+		return
+	}
+	t, err := d.options.Open()
+	if err == nil {
+		err = joinClose(t.SetTimeouts(d.config.Global.Timeouts), t)
+	}
+	if err != nil {
+		d.options.Log.Error("lvs_timeouts are not set", "error", err)
+	}
+}
+
+// initFiles writes the track_files that are to have a number from the start.
+func (d *Director) initFiles() {
+	for _, f := range d.config.Files {
+		mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+		if f.Overwrite {
+			mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+		}
+		file, err := os.OpenFile(f.Path, mode, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			_, err = fmt.Fprintln(file, f.Number)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil {
+			d.options.Log.Error("a track_file can't be written", "file", f.Path, "error", err)
+		}
+	}
 }
 
 func (d *Director) flush() error {

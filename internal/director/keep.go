@@ -162,7 +162,7 @@ func (p *poolState) inheritKept(k *kept) {
 	if !ok {
 		return
 	}
-	p.state.Quorum, p.state.Sorry, p.state.SorryAdded = state.Quorum, state.Sorry, state.SorryAdded
+	p.state.Quorum, p.state.Sorry = state.Quorum, state.Sorry
 	standing := map[string]pool.Standing{}
 	for i, name := range k.Servers[p.vs.Name] {
 		if i < len(state.Servers) {

@@ -49,6 +49,7 @@ func (d *Director) Reload(ctx context.Context) error {
 			}
 			delete(was, p.vs.Name)
 		}
+		d.setTimeouts()
 		d.startChecks()
 		d.settle()
 		d.save()
@@ -103,7 +104,7 @@ func (d *Director) use(c *config.Config) {
 
 // inherit takes over what a virtual server had come to under the old configuration.
 func (p *poolState) inherit(old *poolState) {
-	p.state.Quorum, p.state.Sorry, p.state.SorryAdded = old.state.Quorum, old.state.Sorry, old.state.SorryAdded
+	p.state.Quorum, p.state.Sorry = old.state.Quorum, old.state.Sorry
 	p.applied = old.applied
 	index := map[string]int{}
 	for i := range old.vs.RealServers {

@@ -45,34 +45,44 @@ func (d *Director) tellCheck(p *poolState, at place, was checker.State, r checke
 	level := slog.LevelInfo
 	switch {
 	case r.State.Up && (!was.Up || !was.HasRun):
-		e.State, e.Message = "UP", said(check, rs, "success")
+		e.State, e.Message = "UP", succeeded(check, rs, p.vs)
 	case !r.State.Up && (was.Up || !was.HasRun):
-		e.State, e.Message, level = "DOWN", said(check, rs, "failed"), slog.LevelWarn
-		if r.State.Failures > 1 {
-			e.Message += fmt.Sprintf(" after %d %s", r.State.Failures-1, word(r.State.Failures == 2, "retry", "retries"))
+		e.State, e.Message, level = "DOWN", failed(check, rs, p.vs), slog.LevelWarn
+		if n := r.State.Failures - 1; n > 0 {
+			e.Message += fmt.Sprintf(" after %d retries", n)
+		} else if check.Retry == 0 {
+			e.Message += " with retry disabled"
 		}
+		e.Message += "."
 	case !r.State.Last.OK:
-		e.State, e.Message = "FAILED", said(check, rs, "failed")
+		e.State, e.Message = "FAILED", failed(check, rs, p.vs)+"."
 	default:
 		return // a weight, which is told with the pool's change
 	}
 	d.log(level, e)
 }
 
-// said gives keepalived's words for a check's outcome.
-func said(c *checker.Check, rs *config.RealServer, outcome string) string {
+// succeeded and failed give keepalived's words for a check's outcome.
+func succeeded(c *checker.Check, rs *config.RealServer, vs *config.VirtualServer) string {
 	switch c.Kind {
-	case checker.KindTCP:
-		return fmt.Sprintf("TCP connection to %s %s", rs.Name, outcome)
 	case checker.KindHTTP, checker.KindSSL:
-		if outcome == "success" {
-			return fmt.Sprintf("Remote Web server %s succeed on service", rs.Name)
-		}
-		return fmt.Sprintf("%s check of %s failed", c.Kind, rs.Name)
+		return fmt.Sprintf("Remote Web server %s succeed on service.", rs.Name)
 	case checker.KindMisc:
-		return fmt.Sprintf("Misc check for [%s VS %s] %s", c.Misc.Command[0], rs.Name, outcome)
+		return fmt.Sprintf("Misc check for [%s VS %s] by [%s] succeeded.", rs.Name, vs.Name, c.Misc.Command[0])
+	case checker.KindTCP:
+		return fmt.Sprintf("TCP connection to %s success.", rs.Name)
 	}
-	return fmt.Sprintf("%s of %s %s", c.Kind, rs.Name, outcome)
+	return fmt.Sprintf("%s on service %s success.", c.Kind, rs.Name)
+}
+
+func failed(c *checker.Check, rs *config.RealServer, vs *config.VirtualServer) string {
+	switch c.Kind {
+	case checker.KindHTTP, checker.KindSSL:
+		return fmt.Sprintf("HTTP_CHECK on service %s failed", rs.Name)
+	case checker.KindMisc:
+		return fmt.Sprintf("Misc check for [%s VS %s] by [%s] failed", rs.Name, vs.Name, c.Misc.Command[0])
+	}
+	return fmt.Sprintf("%s on service %s failed", c.Kind, rs.Name)
 }
 
 // tellChange tells a pool's change.
@@ -87,14 +97,14 @@ func (d *Director) tellChange(p *poolState, c pool.Change) {
 	switch c.Kind {
 	case pool.ServerUp:
 		e.Kind, e.State = KindServer, "UP"
-		e.Message = fmt.Sprintf("%s service %s to VS %s", word(e.Origin.Real.Inhibit, "Enabling", "Adding"), e.RealServer, e.VirtualServer)
+		e.Message = fmt.Sprintf("%s VS %s", word(e.Origin.Real.Inhibit, "Enabling service "+e.RealServer+" of", "Adding service "+e.RealServer+" to"), e.VirtualServer)
 		e.Reason = ""
 	case pool.ServerDown:
 		e.Kind, e.State, level = KindServer, "DOWN", slog.LevelWarn
-		e.Message = fmt.Sprintf("%s service %s from VS %s", word(e.Origin.Real.Inhibit, "Disabling", "Removing"), e.RealServer, e.VirtualServer)
+		e.Message = fmt.Sprintf("%s VS %s", word(e.Origin.Real.Inhibit, "Disabling service "+e.RealServer+" of", "Removing service "+e.RealServer+" from"), e.VirtualServer)
 	case pool.WeightChanged:
 		e.Kind, e.State = KindWeight, fmt.Sprint(c.To)
-		e.Message = fmt.Sprintf("Changing effective weight from %d to %d for service %s of VS %s", c.From, c.To, e.RealServer, e.VirtualServer)
+		e.Message = fmt.Sprintf("Changing weight from %d to %d for active service %s of VS %s", c.From, c.To, e.RealServer, e.VirtualServer)
 	case pool.QuorumUp:
 		e.Kind, e.State = KindVirtual, "UP"
 		e.Message = fmt.Sprintf("Gained quorum %d+%d=%d <= %d for VS %s", c.Quorum, c.Hysteresis, c.Quorum+c.Hysteresis, c.Sum, e.VirtualServer)
@@ -104,7 +114,8 @@ func (d *Director) tellChange(p *poolState, c pool.Change) {
 	case pool.SorryIn, pool.SorryOut:
 		e.Kind, e.State = KindSorry, word(c.Kind == pool.SorryIn, "UP", "DOWN")
 		e.RealServer = p.vs.Sorry.Name
-		e.Message = fmt.Sprintf("%s sorry server %s %s VS %s", word(c.Kind == pool.SorryIn, "Adding", "Removing"), e.RealServer, word(c.Kind == pool.SorryIn, "to", "from"), e.VirtualServer)
+		in, out := word(p.vs.Sorry.Inhibit, "Enabling", "Adding"), word(p.vs.Sorry.Inhibit, "Disabling", "Removing")
+		e.Message = fmt.Sprintf("%s sorry server %s %s VS %s", word(c.Kind == pool.SorryIn, in, out), e.RealServer, word(c.Kind == pool.SorryIn, "to", "from"), e.VirtualServer)
 	}
 	d.log(level, e)
 }

@@ -18,7 +18,6 @@ const (
 type Change struct {
 	Kind               ChangeKind
 	Server             int   // index of the real server, or -1
-	First              bool  // the server was not looked at before: nobody has believed anything of it
 	From, To           int32 // of a weight
 	Sum                int   // of the quorum: weights of the servers that are alive
 	Quorum, Hysteresis int

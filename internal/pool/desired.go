@@ -56,7 +56,7 @@ func destinations(vs *config.VirtualServer, is State, verdicts []Verdict) []lvs.
 	}
 	sorry := vs.Sorry.Destination
 	if !is.Sorry {
-		if !vs.Sorry.Inhibit || !is.SorryAdded {
+		if !vs.Sorry.Inhibit {
 			return list
 		}
 		sorry.Weight = 0

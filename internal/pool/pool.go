@@ -38,11 +38,10 @@ type Override struct {
 // A pool begins without quorum. Without quorum the sorry server stands in for the real servers; where there is none
 // they go on serving.
 type State struct {
-	Quorum     bool
-	Sum        int // weights of the servers that are alive
-	Servers    []Standing
-	Sorry      bool // the sorry server serves
-	SorryAdded bool // it has served: with sorry_server_inhibit it stays, at weight 0
+	Quorum  bool
+	Sum     int // weights of the servers that are alive
+	Servers []Standing
+	Sorry   bool // the sorry server serves
 }
 
 // A Standing is a real server's place in its pool.
@@ -60,7 +59,7 @@ func Begin(vs *config.VirtualServer) State {
 // Next gives the state after the verdicts, which are in the order of the real servers, and what has changed, in the
 // order in which it is to be told.
 func Next(vs *config.VirtualServer, was State, verdicts []Verdict) (State, []Change) {
-	is := State{Quorum: was.Quorum, SorryAdded: was.SorryAdded, Servers: make([]Standing, len(verdicts))}
+	is := State{Quorum: was.Quorum, Servers: make([]Standing, len(verdicts))}
 	var changes []Change
 	for i, v := range verdicts {
 		is.Servers[i] = stand(&vs.RealServers[i], v)
@@ -80,7 +79,7 @@ func Next(vs *config.VirtualServer, was State, verdicts []Verdict) (State, []Cha
 	if is.Sorry != was.Sorry {
 		kind := SorryOut
 		if is.Sorry {
-			kind, is.SorryAdded = SorryIn, true
+			kind = SorryIn
 		}
 		changes = append(changes, Change{Kind: kind, Server: -1})
 	}
@@ -116,14 +115,14 @@ func (s Standing) counts(o Override) int {
 
 func compare(server int, was, is Standing) []Change {
 	switch {
-	case !was.Known && is.Alive:
-		return nil // it was put in as it came
-	case !was.Known || was.Alive != is.Alive:
+	case !was.Known:
+		return nil // it begins as it is
+	case was.Alive != is.Alive:
 		kind := ServerDown
 		if is.Alive {
 			kind = ServerUp
 		}
-		return []Change{{Kind: kind, Server: server, First: !was.Known}}
+		return []Change{{Kind: kind, Server: server}}
 	case was.Weight != is.Weight:
 		return []Change{{Kind: WeightChanged, Server: server, From: was.Weight, To: is.Weight}}
 	}

@@ -15,5 +15,5 @@ echo 1000000 > /proc/sys/net/ipv4/icmp_msgs_burst
 echo "Linux $(uname -r), booted in $(cat /run/boot-seconds) s; DROVER_KERNEL_SEED=$seed"
 export DROVER=/opt/drover/drover DROVER_KERNEL_SEED="$seed"
 # The tests of the test's own parts say nothing about this kernel: they run on the host, in make test.
-exec ./kernel.test -test.v -test.count=1 -test.timeout=570s \
+exec ./kernel.test -test.v -test.count=1 -test.timeout=870s \
 	-test.skip='^Test(Generators|LeftOut|Shrink|Steps|Runs|Differences)$' "$@"

@@ -8,12 +8,12 @@
 #
 #   DROVER_KERNEL_SEED     what the made-up cases begin with (by chance; it is printed)
 #   DROVER_KERNEL_VM       the script that boots the machine (../shared/kernel-ipvs/ipvs-vm)
-#   DROVER_KERNEL_TIMEOUT  seconds that the machine may run (600)
+#   DROVER_KERNEL_TIMEOUT  seconds that the machine may run (900)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 vm=${DROVER_KERNEL_VM:-../shared/kernel-ipvs/ipvs-vm}
-timeout=${DROVER_KERNEL_TIMEOUT:-600}
+timeout=${DROVER_KERNEL_TIMEOUT:-900}
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ipvs-vm
 
 if [ ! -x "$vm" ]; then
@@ -37,7 +37,7 @@ cp -r test/kernel/testdata "$share/testdata"
 cp -r internal/ipvsadm/testdata/{40-golden.txt,50-errors.txt,state} "$share/testdata/recordings/"
 
 status=0
-"$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v ethtool)" --with "$(command -v nft)" --with "$(command -v stdbuf)" \
+"$vm" --share-ro "$share" --with "$(command -v curl)" --with "$(command -v ethtool)" --with "$(command -v nft)" --with "$(command -v keepalived)" --with "$(command -v stdbuf)" \
   --with /usr/libexec/coreutils/libstdbuf.so --mem 2048 --timeout "$timeout" test/kernel/guest.sh "$seed" "$@" |
   tee "$share/output" || status=$?
 
