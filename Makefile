@@ -37,6 +37,10 @@ build: ## build bin/drover, one static binary
 demo: root setup-demo build ## show a cluster forwarding HTTP by DR, by NAT and by TUN (root)
 	bin/drover demo
 
+.PHONY: demo-ha
+demo-ha: root setup-demo build ## show a server die under load, and come back (root)
+	bin/drover demo ha
+
 .PHONY: test
 test: root setup-test ## run the tests on this machine, network namespaces included (root)
 	go vet ./...

@@ -41,6 +41,7 @@ crosses its networks is recorded and checked. The lab is removed at the end.`,
 	flags.StringVar(&options.family, "family", "v4", "addresses: v4 or v6")
 	flags.BoolVar(&options.keep, "keep", false, "leave the labs up")
 	flags.BoolVar(&options.json, "json", false, "print the result of the checks as JSON, and nothing else")
+	cmd.AddCommand(newDemoHA(env))
 	return cmd
 }
 

@@ -302,11 +302,12 @@ func (h *consoleHandler) WithGroup(string) slog.Handler                { return 
 
 func (h *consoleHandler) Handle(_ context.Context, r slog.Record) error {
 	var rest strings.Builder
+	message, reason := r.Message, ""
 	r.Attrs(func(a slog.Attr) bool {
 		switch text := a.Value.String(); {
 		case a.Key == "event" || a.Key == "state" || strings.Contains(r.Message, text):
 		case a.Key == "reason" || a.Key == "error":
-			fmt.Fprintf(&rest, ": %s", text)
+			message, reason = withReason(r.Message, text)
 		default:
 			fmt.Fprintf(&rest, " %s=%s", a.Key, text)
 		}
@@ -319,7 +320,7 @@ func (h *consoleHandler) Handle(_ context.Context, r slog.Record) error {
 	case r.Level >= slog.LevelWarn:
 		s = yellow
 	}
-	return h.printer.printf("%s %s%s\n", h.printer.in(faint, r.Time.Format(time.DateTime)), h.printer.in(s, r.Message), rest.String())
+	return h.printer.printf("%s %s%s\n", h.printer.in(faint, r.Time.Format(time.DateTime)), h.printer.in(s, message), rest.String()+reason)
 }
 
 func newPrinterFor(env *environment, w io.Writer) *printer {

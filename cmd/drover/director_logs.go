@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,15 +90,21 @@ func jsonLines(env *environment, events []director.Event) error {
 
 func drawEvents(p *printer, events []director.Event) error {
 	for _, e := range events {
-		text := p.in(eventStyle(&e), e.Message)
-		if e.Reason != "" {
-			text += ": " + e.Reason
-		}
+		message, reason := withReason(e.Message, e.Reason)
+		text := p.in(eventStyle(&e), message) + reason
 		if _, err := fmt.Fprintf(p.w, "%s  %s\n", p.in(faint, e.Time.Local().Format("15:04:05.000")), text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// withReason puts a reason behind keepalived's words, which may end with a full stop.
+func withReason(message, reason string) (string, string) {
+	if reason == "" {
+		return message, ""
+	}
+	return strings.TrimSuffix(message, "."), ": " + reason
 }
 
 func eventStyle(e *director.Event) style {

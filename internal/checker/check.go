@@ -149,8 +149,7 @@ type Misc struct {
 // File is FILE_CHECK: a number in a file changes the weight.
 type File struct {
 	Path    string
-	Weight  int  // times the number
-	Dynamic bool // the product is added to the server's weight; without, 0 is up, and others are down
+	Weight  int  // times the number is added to the server's weight; 0: the number 0 is up, others are down
 	Reverse bool // weight N reverse: of the opposite sign
 }
 

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// fileAsker is FILE_CHECK: the number in a file, times a weight, is added to the server's weight where it is dynamic; else
-// the server is up while the number is 0. A file that is not there counts as 0.
+// fileAsker is FILE_CHECK: the number in a file, times a weight, is added to the server's weight; with weight 0 the server is
+// up while the number is 0. A file that is not there counts as 0.
 type fileAsker struct{ check *Check }
 
 func (a *fileAsker) ask(context.Context) (weight int, sets bool, err error) {
@@ -26,7 +26,7 @@ func (a *fileAsker) ask(context.Context) (weight int, sets bool, err error) {
 			return 0, false, fmt.Errorf("%s: %q is not a number", f.Path, words[0])
 		}
 	}
-	if f.Weight == 0 || !f.Dynamic {
+	if f.Weight == 0 {
 		if (number != 0) != f.Reverse {
 			return 0, false, fmt.Errorf("%s: the number is %d", f.Path, number)
 		}

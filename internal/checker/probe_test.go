@@ -403,7 +403,7 @@ func TestFile(t *testing.T) {
 		want string
 	}{
 		{"0", File{}, "ok"}, {"1\n", File{}, "PATH: the number is 1"}, {"1", File{Reverse: true}, "ok"},
-		{"3", File{Weight: 2, Dynamic: true}, "ok, weight 6"}, {"-3", File{Weight: 1, Dynamic: true}, "ok, weight -3"}, {"3", File{Weight: 1}, "PATH: the number is 3"}, {"x", File{Weight: 1}, `PATH: "x" is not a number`}, {"", File{Weight: 1}, "ok"},
+		{"3", File{Weight: 2}, "ok, weight 6"}, {"-3", File{Weight: 1}, "ok, weight -3"}, {"x", File{Weight: 1}, `PATH: "x" is not a number`}, {"", File{Weight: 1}, "ok"},
 	} {
 		c.file.Path = filepath.Join(t.TempDir(), "number")
 		if err := os.WriteFile(c.file.Path, []byte(c.text), 0o644); err != nil {

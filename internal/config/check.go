@@ -291,7 +291,7 @@ var miscBlock = &blockKind{name: "MISC_CHECK", rows: slices.Concat([]row{
 var fileBlock = &blockKind{name: "FILE_CHECK", rows: []row{
 	{"track_file", Acted, "", word1(func(b *builder) *string { return &check(b).file })},
 	{"weight", Acted, "", (*builder).readFileWeight},
-	{"dynamic", Acted, "", loose(func(b *builder) *bool { return &check(b).File.Dynamic })},
+	{"dynamic", Noted, "the weight is added in any case, as in keepalived 2.2.7", nil},
 }}
 
 func (b *builder) readFileWeight(s *Statement) {
@@ -462,7 +462,7 @@ func (b *builder) finishKind(c *checkBuild, check *checker.Check, s settings) bo
 			b.warn(c.at, "FILE_CHECK", "there is no track_file %q: the check is not used", c.file)
 			return false
 		}
-		check.File = &checker.File{Path: file.path, Weight: file.weight, Reverse: file.reverse, Dynamic: c.File.Dynamic}
+		check.File = &checker.File{Path: file.path, Weight: file.weight, Reverse: file.reverse}
 		if c.weight != nil {
 			check.File.Weight = *c.weight
 		}

@@ -28,7 +28,7 @@ func (d *Director) record(e Event) {
 // log writes an event's message, in the words that keepalived has for it, and what it is about as values.
 func (d *Director) log(level slog.Level, e Event) {
 	values := []any{"event", string(e.Kind), "state", e.State}
-	for _, v := range [...]struct{ name, value string }{{"virtual_server", e.VirtualServer}, {"real_server", e.RealServer}, {"reason", e.Reason}} {
+	for _, v := range [...]struct{ name, value string }{{"service", e.VirtualServer}, {"rs", e.RealServer}, {"reason", e.Reason}} {
 		if v.value != "" {
 			values = append(values, v.name, v.value)
 		}
