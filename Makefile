@@ -10,7 +10,8 @@ llvm := 19
 
 # PROGRAM=PACKAGE, or a PACKAGE alone
 needs_demo := ip=iproute2 curl=curl
-needs_test := ip=iproute2 nginx=nginx curl=curl tcpdump=tcpdump nft=nftables iptables-legacy=iptables vsftpd=vsftpd keepalived=keepalived
+needs_test := ip=iproute2 nginx=nginx curl=curl tcpdump=tcpdump nft=nftables iptables-legacy=iptables vsftpd=vsftpd keepalived=keepalived \
+	mariadbd=mariadb-server
 needs_bench := ip=iproute2
 needs_bench-kernel := qemu-system-x86_64=qemu-system-x86 busybox-static cpio=cpio depmod=kmod \
 	ipvsadm=ipvsadm ip=iproute2

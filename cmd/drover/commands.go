@@ -21,6 +21,7 @@ func commands(env *environment) []*cobra.Command {
 		newLabCommand(env),
 		newLogsCommand(env),
 		newMarkCommand(env),
+		newPlanCommand(env),
 		newRealserverCommand(env),
 		newRestoreCommand(env),
 		newSaveCommand(env),

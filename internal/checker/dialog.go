@@ -50,6 +50,9 @@ func (a *dialogAsker) ask(ctx context.Context) (int, bool, error) {
 
 func (a *dialogAsker) converse(ctx context.Context) (string, error) {
 	d := a.check.Dialog
+	if database, ok := databases[d.Protocol]; ok {
+		return database(ctx, a.check)
+	}
 	dialog, ok := dialogs[d.Protocol]
 	if !ok {
 		return "", errors.New("no such protocol: " + d.Protocol)

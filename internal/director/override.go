@@ -1,7 +1,6 @@
 package director
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -120,16 +119,9 @@ func (q ServerQuery) matches(p *poolState, server int) bool {
 		return true
 	}
 	for _, key := range p.vs.Services {
-		proto := strings.ToLower(key.Protocol.String()) + "/"
-		if slices.Contains([]string{key.String(), key.Addr.String(), proto + key.Addr.String(), fmt.Sprintf("mark/%d", key.Mark)}, q.VirtualServer) {
+		if slices.Contains([]string{key.Text(), key.Addr.String()}, q.VirtualServer) {
 			return true
 		}
 	}
 	return false
-}
-
-func sortServers(ids []ServerID) {
-	slices.SortFunc(ids, func(a, b ServerID) int {
-		return cmp.Or(cmp.Compare(a.VirtualServer, b.VirtualServer), cmp.Compare(a.RealServer, b.RealServer))
-	})
 }

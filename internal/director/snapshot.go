@@ -28,7 +28,7 @@ type VirtualStatus struct {
 	Name       string           `json:"name"`
 	Group      string           `json:"group,omitempty"`
 	Services   []lvs.ServiceKey `json:"-"`
-	Service    []string         `json:"services"` // "TCP 192.0.2.1:80"
+	Service    []string         `json:"services"` // "tcp/192.0.2.1:80"
 	Scheduler  string           `json:"scheduler"`
 	Forwarding string           `json:"forwarding"` // of its first server
 	Quorum     bool             `json:"quorum"`
@@ -48,6 +48,7 @@ type SorryStatus struct {
 type ServerStatus struct {
 	Name       string         `json:"name"`
 	Address    netip.AddrPort `json:"address"`
+	Forwarding string         `json:"forwarding"` // Route, Tunnel, Masq
 	Alive      bool           `json:"alive"`
 	Configured int32          `json:"weight_configured"`
 	Weight     int32          `json:"weight"` // in force; 0 where it does not serve
@@ -136,7 +137,7 @@ func (d *Director) virtualStatus(p *poolState, states map[checker.Key]checker.St
 		Quorum: p.state.Quorum, Sum: p.state.Sum, Needed: p.vs.Quorum, Servers: make([]ServerStatus, len(p.vs.RealServers)),
 	}
 	for _, key := range p.vs.Services {
-		v.Service = append(v.Service, key.String())
+		v.Service = append(v.Service, key.Text())
 	}
 	if len(p.vs.RealServers) > 0 {
 		v.Forwarding = p.vs.RealServers[0].Destination.Forwarding.String()
@@ -153,7 +154,7 @@ func (d *Director) virtualStatus(p *poolState, states map[checker.Key]checker.St
 func (d *Director) serverStatus(p *poolState, i int, states map[checker.Key]checker.State) ServerStatus {
 	rs := &p.vs.RealServers[i]
 	s := ServerStatus{
-		Name: rs.Name, Address: rs.Destination.Addr, Alive: p.state.Servers[i].Alive, Configured: rs.Destination.Weight,
+		Name: rs.Name, Address: rs.Destination.Addr, Forwarding: rs.Destination.Forwarding.String(), Alive: p.state.Servers[i].Alive, Configured: rs.Destination.Weight,
 		Inhibit: rs.Inhibit, Since: p.since[i], Reason: d.why(p, i), Checks: make([]CheckStatus, len(rs.Checks)),
 	}
 	if len(p.applied) > 0 {
