@@ -23,6 +23,7 @@ func commands(env *environment) []*cobra.Command {
 		newMarkCommand(env),
 		newPlanCommand(env),
 		newRealserverCommand(env),
+		newReloadCommand(env),
 		newRestoreCommand(env),
 		newSaveCommand(env),
 		newServerCommand(env),

@@ -21,6 +21,7 @@ import (
 	"drover/internal/config"
 	"drover/internal/datapath"
 	"drover/internal/director"
+	"drover/internal/lvs"
 	"drover/internal/notify"
 )
 
@@ -164,6 +165,7 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 	d := director.New(director.Options{
 		Load: firstThen(first, load),
 		Open: func() (director.Table, error) { return openForDirector(env, f, first) },
+		Look: lookForService,
 		Keep: director.Store{Path: state, Boot: bootID()},
 		Tell: teller,
 		Log:  logger,
@@ -274,6 +276,23 @@ func openForDirector(env *environment, f *directorFlags, c *config.Config) (dire
 		return nil, err
 	}
 	return t, nil
+}
+
+// lookForService tells whether a service is in the data path.
+func lookForService(k lvs.ServiceKey) error {
+	t, err := datapath.Open(false)
+	if errors.Is(err, datapath.ErrNotLoaded) {
+		return lvs.ErrNoService
+	}
+	if err != nil {
+		return err
+	}
+	defer t.Close() //nolint:errcheck // only read
+	_, err = t.Service(k)
+	if errors.Is(err, lvs.ErrServiceNotDefined) {
+		return lvs.ErrNoService
+	}
+	return err
 }
 
 // newLogger logs for people on a terminal or with -l, and JSON elsewhere.

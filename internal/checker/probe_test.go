@@ -402,8 +402,13 @@ func TestFile(t *testing.T) {
 		file File
 		want string
 	}{
-		{"0", File{}, "ok"}, {"1\n", File{}, "PATH: the number is 1"}, {"1", File{Reverse: true}, "ok"},
-		{"3", File{Weight: 2}, "ok, weight 6"}, {"-3", File{Weight: 1}, "ok, weight -3"}, {"x", File{Weight: 1}, `PATH: "x" is not a number`}, {"", File{Weight: 1}, "ok"},
+		{"0", File{}, "ok"},
+		{"1\n", File{}, "PATH: the number is 1"},
+		{"1", File{Reverse: true}, "ok"},
+		{"3", File{Weight: 2}, "ok, weight 6"},
+		{"-3", File{Weight: 1}, "ok, weight -3"},
+		{"x", File{Weight: 1}, `PATH: "x" is not a number`},
+		{"", File{Weight: 1}, "ok"},
 	} {
 		c.file.Path = filepath.Join(t.TempDir(), "number")
 		if err := os.WriteFile(c.file.Path, []byte(c.text), 0o644); err != nil {

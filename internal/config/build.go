@@ -35,7 +35,6 @@ type builder struct {
 	config   *Config
 	findings []Finding
 
-	group   *group
 	virtual *virtualBuild
 	real    *realBuild
 	check   *checkBuild

@@ -336,7 +336,6 @@ func dialogReader(protocol string) reader1 {
 
 // An sslBuild is the SSL block.
 type sslBuild struct {
-	at                             Position
 	password, ca, certificate, key string
 }
 

@@ -38,7 +38,6 @@ var (
 	ofVirtual   = regexp.MustCompile(`(?i)virtual server (\[[^]]+\]\S*|FWM \d+)|for (\[[^]]+\]\S*|FWM \d+) exceeds|^VS (\[[^]]+\]\S*)`)
 	ofInstance  = regexp.MustCompile(`^\((\w+)\) Initial state`)
 	ofReal      = regexp.MustCompile(`real server (\[[^]]+\])`)
-	blockBegin  = regexp.MustCompile(`\{\s*$`)
 	toldAtEnd   = regexp.MustCompile(`no urls specified|has no entries - removing|No script set for`)
 	aboutNobody = regexp.MustCompile(`^SECURITY VIOLATION|^Non-existent interface|^There are \d+ missing|^$`)
 )

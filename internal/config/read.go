@@ -83,12 +83,12 @@ func (r *reader) file(path string) error {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
 		r.at = Position{File: path, Line: number}
-		lines := 1
 		if name, ok := beginsDefinition(decomment(line)); ok {
-			if line, rest, lines = r.definition(name, line, rest); lines == 0 {
+			left, lines := r.definition(name, line, rest)
+			if lines == 0 {
 				return r.endless()
 			}
-			number += lines - 1
+			rest, number = left, number+lines-1
 			continue
 		}
 		if err := r.line(line); err != nil {

@@ -50,8 +50,9 @@ func beginsDefinition(line string) (name string, ok bool) {
 	return name, ok
 }
 
-// definition reads a definition of several lines: those that end with a backslash, and the one after.
-func (r *reader) definition(name, line, rest string) (last, left string, lines int) {
+// definition reads a definition of several lines: those that end with a backslash, and the one after. It gives what is left of
+// the file, and how many lines it took; 0 where it has grown too long.
+func (r *reader) definition(name, line, rest string) (left string, lines int) {
 	var value strings.Builder
 	applies := true
 	if body, ok := r.condition(strings.TrimSpace(line)); ok {
@@ -70,13 +71,13 @@ func (r *reader) definition(name, line, rest string) (last, left string, lines i
 		}
 		value.WriteString(strings.TrimSpace(text))
 		if value.Len() > maxLine {
-			return "", "", 0
+			return "", 0
 		}
 	}
 	if applies {
 		r.variables[name] = &variable{text: value.String()}
 	}
-	return line, rest, lines
+	return rest, lines
 }
 
 // substitute replaces the parameters of a line by their values, once: values are looked at when their lines are. What

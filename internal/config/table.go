@@ -11,8 +11,10 @@ import (
 // blockKinds are all kinds of blocks, in the order of the documentation.
 func blockKinds() []*blockKind {
 	kinds := []*blockKind{
-		{name: "outermost", rows: rootBlock.rows}, globalBlock, vrrpGlobals, virtualBlock, realBlock,
-		{name: "each check that connects", rows: connectRows}, httpBlock, urlBlock, smtpBlock, dnsBlock, udpBlock, miscBlock, fileBlock,
+		{name: "outermost", rows: rootBlock.rows},
+		globalBlock, vrrpGlobals, virtualBlock, realBlock,
+		{name: "each check that connects", rows: connectRows},
+		httpBlock, urlBlock, smtpBlock, dnsBlock, udpBlock, miscBlock, fileBlock,
 		dialogBlock, trackFileBlock, sslBlock, droverBlock,
 		instanceBlock, authenticationBlock, syncGroupBlock, vrrpScriptBlock, trackProcessBlock, garpBlock, bfdBlock,
 	}

@@ -25,6 +25,9 @@ type Options struct {
 	Load func() (*config.Config, error)
 	// Open opens the table of services for one change, which Close ends.
 	Open func() (Table, error)
+	// Look tells whether a service is in the data path: lvs.ErrNoService if it is not, as when the data path was unloaded
+	// behind the director's back; nil: nobody looks.
+	Look func(lvs.ServiceKey) error
 	// Keep is where what must outlive the director is kept.
 	Keep Store
 	// Tell is called with each event, in order, and must not wait; nil: nobody is told. Set tells it of a
@@ -78,6 +81,7 @@ type Director struct {
 	holding   pool.Holding
 	failed    error     // why the data path is not as it should be; nil: it is
 	retryAt   time.Time // of the next try, where failed
+	lookedAt  time.Time // whether the services are there
 	reloaded  Reloaded
 	unsaved   bool
 	saveError error
@@ -204,8 +208,34 @@ func (d *Director) pass() {
 	if d.failed != nil && !now.Before(d.retryAt) {
 		d.touchAll()
 	}
+	d.look(now)
 	d.settle()
 	d.save()
+}
+
+// lookEvery is how often the director looks whether its services are there.
+const lookEvery = 5 * time.Second
+
+// look has the services put back if they have gone, as when the data path was unloaded.
+func (d *Director) look(now time.Time) {
+	if d.options.Look == nil || now.Sub(d.lookedAt) < lookEvery {
+		return
+	}
+	d.lookedAt = now
+	for _, p := range d.pools {
+		if len(p.applied) == 0 {
+			continue
+		}
+		if err := d.options.Look(p.applied[0].ServiceKey); errors.Is(err, lvs.ErrNoService) {
+			d.log(slog.LevelWarn, Event{Kind: KindDataPath, State: "GONE", Message: "The services have gone from the data path: they are put back"})
+			for _, p := range d.pools {
+				p.applied = nil
+			}
+			d.managed = map[lvs.ServiceKey][]destinationAddr{}
+			d.touchAll()
+		}
+		return // one stands for all
+	}
 }
 
 func (d *Director) touchAll() {

@@ -47,6 +47,11 @@ func (s *scene) run() {
 		Load: func() (*config.Config, error) { return s.config, s.refuse },
 		Open: func() (Table, error) { return &s.table, nil },
 		Keep: s.store,
+		Look: func(k lvs.ServiceKey) error {
+			s.table.staged = s.table.services
+			_, err := s.table.Service(k)
+			return err
+		},
 		Tell: s,
 		Log:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -242,6 +247,20 @@ func TestBrokenDataPath(t *testing.T) {
 		s.table.broken = nil
 		time.Sleep(retryPause + 2*tick)
 		s.wants("when it works again", "TCP 192.0.2.1:80 wrr:\nTCP 192.0.2.2:80 wrr:")
+		s.end()
+	})
+}
+
+// TestDataPathGone: what somebody has taken away is put back.
+func TestDataPathGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, virtual(1, 11, 12), virtual(2, 11))
+		s.run()
+		s.report("198.51.100.12", false)
+		s.table.services = nil
+		time.Sleep(lookEvery + 2*tick)
+		s.wants("later", "TCP 192.0.2.1:80 wrr: 198.51.100.11:80=1\nTCP 192.0.2.2:80 wrr: 198.51.100.11:80=1")
 		s.end()
 	})
 }

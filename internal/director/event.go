@@ -18,7 +18,7 @@ const (
 	KindOverride Kind = "override" // SET, CLEARED, EXPIRED
 	KindGuard    Kind = "guard"    // HOLDING, RELEASED
 	KindReload   Kind = "reload"   // DONE, REFUSED
-	KindDataPath Kind = "datapath" // FAILED
+	KindDataPath Kind = "datapath" // FAILED, GONE
 )
 
 // An Event is something that happened, as it is logged, kept and told.

@@ -103,8 +103,12 @@ func (c *cluster) snapshot() director.Snapshot {
 // serving gives "11=1 12=1": the servers in the data path with their weights.
 func (c *cluster) serving() string {
 	c.t.Helper()
+	listing, err := c.try(lab.Director, "ipvsadm -Ln --sort -t "+c.vip(lab.V4, 80))
+	if err != nil { // no such service
+		return err.Error()
+	}
 	var words []string
-	for line := range strings.Lines(c.ipvsadm("-Ln --sort -t " + c.vip(lab.V4, 80))) {
+	for line := range strings.Lines(listing) {
 		if f := strings.Fields(line); len(f) == 6 && f[0] == "->" && strings.HasPrefix(f[1], "1") {
 			host, _, _ := strings.Cut(f[1], ":")
 			words = append(words, host[strings.LastIndexByte(host, '.')+1:]+"="+f[3])
@@ -241,6 +245,15 @@ func TestDirectorReload(t *testing.T) {
 	})
 	write(pool(cfg, "", 1, 2, 3) + strings.Replace(pool(cfg, "", 1), "192.0.2.100 80", "192.0.2.100 8080", 1))
 	c.serves("11=1 12=1 13=1")
+	next := filepath.Join(t.TempDir(), "next.conf")
+	if err := os.WriteFile(next, []byte(pool(cfg, "", 2, 3)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := c.try(lab.Director, "drover plan -f "+next)
+	if err == nil || !strings.Contains(plan, "[192.0.2.11]:tcp:80 goes: 10 connections would end") || !strings.Contains(plan, "- [192.0.2.100]:tcp:8080") {
+		t.Errorf("the plan says, with %v:\n%s", err, plan)
+	}
+	c.run(lab.Director, "drover plan --accept -f "+next)
 	write(pool(cfg, "", 2, 3))
 	c.serves("12=1 13=1")
 	for _, s := range sessionsOf(sessions, "rs2") {
@@ -251,6 +264,8 @@ func TestDirectorReload(t *testing.T) {
 	if got := c.ipvsadm("-Sn"); !strings.Contains(got, "192.0.2.200:80 -s wlc") || strings.Contains(got, ":8080") {
 		t.Errorf("services after the reloads:\n%s", got)
 	}
+	c.run(lab.Director, "drover datapath unload")
+	c.serves("12=1 13=1")
 	if second, err := c.try(lab.Director, program+" director -l -f "+file); err == nil || !strings.Contains(err.Error(), "running already") {
 		t.Errorf("a second director: %v, %s", err, second)
 	}
