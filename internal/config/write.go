@@ -75,7 +75,7 @@ func (p *textWriter) value(name string, value any) {
 		}
 		value = v.text()
 	}
-	p.line("%-*s %v", 22-2*p.depth, name, value)
+	p.line("%-*s %v", 26-2*p.depth, name, value)
 }
 
 // seconds gives "3 s", "0.5 s".
