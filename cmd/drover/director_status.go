@@ -174,7 +174,7 @@ func overrideText(now time.Time, o *director.Override) string {
 		text += fmt.Sprintf(" (%s)", o.Reason)
 	}
 	if !o.Until.IsZero() {
-		text += ", for " + shortDuration(o.Until.Sub(now)) + " more"
+		text += ", for " + shortDuration(o.Until.Sub(now).Round(time.Minute)) + " more"
 	}
 	return text
 }

@@ -91,12 +91,12 @@ type haStage struct {
 func (s *haStage) perform(ctx context.Context) ([]Check, error) {
 	s.show(Scene{Lab: s.lab.Status()})
 	s.show(Command{Node: lab.Director, Line: "cat keepalived.conf", Output: haConfig})
-	if _, err := s.typed(ctx, lab.Director, "drover status"); err != nil {
-		return nil, err
-	}
 	s.load = startLoad(ctx, s.lab)
 	defer s.load.stop()
 	if err := s.pass(ctx, "requests on "+fmt.Sprint(loadRate)+" new connections a second", haQuiet); err != nil {
+		return nil, err
+	}
+	if _, err := s.typed(ctx, lab.Director, "drover status"); err != nil {
 		return nil, err
 	}
 	stopped := time.Now()
