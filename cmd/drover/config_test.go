@@ -40,22 +40,33 @@ func TestConfigCheck(t *testing.T) {
 		status         int
 	}{
 		{"fine", goodConfig, nil, "FILE: 1 virtual server, 1 real server, 1 check; 0 errors, 0 warnings, 0 notes\n", "", 0},
-		{"a typo", strings.Replace(goodConfig, "connect_timeout", "conect_timeout", 1), nil,
+		{
+			"a typo", strings.Replace(goodConfig, "connect_timeout", "conect_timeout", 1), nil,
 			"error: FILE:7: conect_timeout: unknown keyword in TCP_CHECK (did you mean connect_timeout?)\n" +
-				"FILE: 1 virtual server, 1 real server, 1 check; 1 error, 0 warnings, 0 notes\n", "", 5},
-		{"a wrong value", strings.Replace(goodConfig, "lvs_sched rr", "lvs_sched wrrr", 1), nil,
+				"FILE: 1 virtual server, 1 real server, 1 check; 1 error, 0 warnings, 0 notes\n", "", 5,
+		},
+		{
+			"a wrong value", strings.Replace(goodConfig, "lvs_sched rr", "lvs_sched wrrr", 1), nil,
 			"warning: FILE:1: virtual_server: 192.0.2.1:80: no lvs_sched: it is wlc\n" +
 				"error: FILE:2: lvs_sched: \"wrrr\": want one of rr wrr lc wlc lblc lblcr sh mh dh fo ovf sed nq twos (did you mean wrr?)\n" +
-				"FILE: 1 virtual server, 1 real server, 1 check; 1 error, 1 warning, 0 notes\n", "", 5},
-		{"a note", "child_wait_time 5\n" + goodConfig, nil,
+				"FILE: 1 virtual server, 1 real server, 1 check; 1 error, 1 warning, 0 notes\n", "", 5,
+		},
+		{
+			"a note", "child_wait_time 5\n" + goodConfig, nil,
 			"note: FILE:1: child_wait_time: there are no child processes but scripts\n" +
-				"FILE: 1 virtual server, 1 real server, 1 check; 0 errors, 0 warnings, 1 note\n", "", 0},
-		{"a note, strictly", "child_wait_time 5\n" + goodConfig, []string{"--strict"},
+				"FILE: 1 virtual server, 1 real server, 1 check; 0 errors, 0 warnings, 1 note\n", "", 0,
+		},
+		{
+			"a note, strictly", "child_wait_time 5\n" + goodConfig,
+			[]string{"--strict"},
 			"note: FILE:1: child_wait_time: there are no child processes but scripts\n" +
-				"FILE: 1 virtual server, 1 real server, 1 check; 0 errors, 0 warnings, 1 note\n", "", 5},
-		{"a block that is open", strings.TrimSuffix(goodConfig, "}\n"), nil,
+				"FILE: 1 virtual server, 1 real server, 1 check; 0 errors, 0 warnings, 1 note\n", "", 5,
+		},
+		{
+			"a block that is open", strings.TrimSuffix(goodConfig, "}\n"), nil,
 			"error: FILE:1: virtual_server: its block is not closed: want } before the end of the file\n" +
-				"FILE: 1 virtual server, 1 real server, 1 check; 1 error, 0 warnings, 0 notes\n", "", 5},
+				"FILE: 1 virtual server, 1 real server, 1 check; 1 error, 0 warnings, 0 notes\n", "", 5,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
