@@ -112,8 +112,8 @@ func runDirector(ctx context.Context, env *environment, f *directorFlags) error 
 		return checkConfig(env, f.file, config.Options{ID: f.id}, false, false)
 	}
 	logger := newLogger(env, f)
-	load := func() (*config.Config, error) { return loadConfig(f, logger) }
-	first, err := load()
+	loader := &configLoader{flags: f, log: logger}
+	first, err := loader.begin()
 	if err != nil {
 		return &exitError{2, err}
 	}
@@ -143,7 +143,7 @@ func runDirector(ctx context.Context, env *environment, f *directorFlags) error 
 	if f.pid != "" {
 		defer os.Remove(f.pid) //nolint:errcheck // it is the last thing that is done
 	}
-	return serveDirector(ctx, env, f, logger, load, first, listener)
+	return serveDirector(ctx, env, f, logger, loader, first, listener)
 }
 
 func writePID(path string) error {
@@ -154,7 +154,7 @@ func writePID(path string) error {
 }
 
 // serveDirector runs the director and its API until a signal ends them.
-func serveDirector(ctx context.Context, env *environment, f *directorFlags, logger *slog.Logger, load func() (*config.Config, error), first *config.Config, l net.Listener) error {
+func serveDirector(ctx context.Context, env *environment, f *directorFlags, logger *slog.Logger, loader *configLoader, first *config.Config, l net.Listener) error {
 	state, err := stateFile(env)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 	defer teller.Close(notifyPatience)
 	supervisor := director.NewSupervisor(env.getenv)
 	d := director.New(director.Options{
-		Load: firstThen(first, load),
+		Load: loader.load,
 		Open: func() (director.Table, error) { return openForDirector(env, f, first) },
 		Look: lookForService,
 		Keep: director.Store{Path: state, Boot: bootID()},
@@ -190,17 +190,6 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 	}
 	defer supervisor.Stopping()
 	return d.Run(ctx, supervisor.Ready, supervisor.Beat)
-}
-
-// firstThen gives a configuration that was loaded already, and later ones as they are then.
-func firstThen(first *config.Config, load func() (*config.Config, error)) func() (*config.Config, error) {
-	return func() (*config.Config, error) {
-		if c := first; c != nil {
-			first = nil
-			return c, nil
-		}
-		return load()
-	}
 }
 
 func handleSignals(ctx context.Context, stop func(), d *director.Director, supervisor *director.Supervisor) {
@@ -239,24 +228,6 @@ func serveMetrics(ctx context.Context, address string, server *api.Server, logge
 		}
 	}()
 	return nil
-}
-
-// loadConfig reads the file, tells what there is to say of it, and refuses what can't be used.
-func loadConfig(f *directorFlags, logger *slog.Logger) (*config.Config, error) {
-	c, findings, err := config.Load(f.file, config.Options{ID: f.id})
-	var fatal []error
-	for _, finding := range findings {
-		switch {
-		case finding.Severity == config.Fatal:
-			fatal = append(fatal, errors.New(finding.String()))
-		case finding.Severity > config.Note || f.detail:
-			logger.Warn(finding.String())
-		}
-	}
-	if err := errors.Join(append([]error{err}, fatal...)...); err != nil {
-		return nil, err
-	}
-	return c, nil
 }
 
 // openForDirector opens the table for one change, and loads the data path where it is not.

@@ -232,17 +232,25 @@ func TestDirectorReload(t *testing.T) {
 		}
 		c.signal(c.process(lab.Director), unix.SIGHUP)
 	}
-	write("virtual_server 192.0.2.100 80 {\n")
+	refused := func(reason string) {
+		t.Helper()
+		eventually(t, limit, func() string {
+			if s := c.snapshot(); !strings.Contains(s.Reload.Error, reason) {
+				return "the reload says: " + s.Reload.Error
+			}
+			return ""
+		})
+		check(t, "who serves after a file that is refused", "11=1 12=1", c.serving())
+	}
+	write("virtual_server 192.0.2.100 80 {\n") // half a file
+	refused("its block is not closed")
+	write(strings.Replace(pool(cfg, "", 1, 2), "lb_algo rr", "lb_algo rrr", 1))
+	refused("did you mean rr?")
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	c.signal(c.process(lab.Director), unix.SIGHUP)
-	eventually(t, limit, func() string {
-		if s := c.snapshot(); !strings.Contains(s.Reload.Error, "no such file") {
-			return "the reload says: " + s.Reload.Error
-		}
-		return ""
-	})
+	refused("no such file")
 	write(pool(cfg, "", 1, 2, 3) + strings.Replace(pool(cfg, "", 1), "192.0.2.100 80", "192.0.2.100 8080", 1))
 	c.serves("11=1 12=1 13=1")
 	next := filepath.Join(t.TempDir(), "next.conf")
