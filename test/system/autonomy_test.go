@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"drover/internal/lab"
 )
 
@@ -118,8 +120,11 @@ func TestNamespaceMadeAgain(t *testing.T) {
 	}
 	check(t, "folders before the load", []string{old}, pinFolders(t))
 	c.run(lab.Director, "ip link add eth0 type veth peer name peer")
-	c.run(lab.Director, "drover datapath load --interface eth0")
-	check(t, "folders after the load", []string{c.pinFolder()}, pinFolders(t))
+	// The kernel takes a namespace down in its own time, and only then can a load see that it is gone.
+	eventually(t, limit, func() string {
+		c.run(lab.Director, "drover datapath load --interface eth0")
+		return cmp.Diff([]string{c.pinFolder()}, pinFolders(t))
+	})
 	if states, err := filepath.Glob(filepath.Join(runFolder, "state", "*")); err != nil || len(states) != 1 {
 		t.Errorf("saved settings %q, %v; want those of the new namespace alone", states, err)
 	}
