@@ -45,6 +45,7 @@ type builder struct {
 	files   map[string]*trackFile
 	vrrp    vrrpBuild
 	ssl     sslBuild
+	sslAt   Position   // of the block
 	sslSaid bool       // that it can't be used
 	at      *blockKind // the kind of the block that is walked
 }
@@ -130,7 +131,7 @@ var rootRows = []row{
 	{"global_defs", Acted, "", func(b *builder, s *Statement) { opens(globalBlock)(b, s) }},
 	{"virtual_server_group", Acted, "", (*builder).readGroup},
 	{"virtual_server", Acted, "", (*builder).readVirtual},
-	{"SSL", Acted, "what SSL_GET presents and trusts", func(b *builder, s *Statement) { opens(sslBlock)(b, s) }},
+	{"SSL", Acted, "what SSL_GET presents and trusts", (*builder).readSSL},
 	{"net_namespace", Noted, "start the director in the namespace: ip netns exec NAME drover director", nil},
 	{"net_namespace_ipvs", Noted, "the director works in the network namespace that it is started in", nil},
 	{"namespace_with_ipsets", Noted, "no ipsets are used", nil},

@@ -34,17 +34,33 @@ func check(b *builder) *checkBuild { return b.check }
 // connectRows are those of each check that connects.
 var connectRows = slices.Concat([]row{
 	{"connect_ip", Acted, "", func(b *builder, s *Statement) {
-		if a, ok := b.address(s, b.text(s)); ok {
+		a, ok := b.address(s, b.text(s))
+		if from := check(b).bind; ok && from.IsValid() && from.Is4() != a.Is4() {
+			b.wrong(s, "%s: it is of another family than bindto: it is ignored", a)
+		} else if ok {
 			check(b).ip = a
 		}
 	}},
 	{"connect_port", Acted, "", integer(1, 65535, func(b *builder) *int { return &check(b).port })},
 	{"bindto", Acted, "", func(b *builder, s *Statement) {
-		if a, ok := b.address(s, b.text(s)); ok {
+		a, ok := b.address(s, b.text(s))
+		to := check(b).ip
+		if !to.IsValid() {
+			to = real1(b).addr.Addr()
+		}
+		if ok && to.Is4() != a.Is4() {
+			b.wrong(s, "%s: it is of another family than the address to connect to: it is ignored", a)
+		} else if ok {
 			check(b).bind = a
 		}
 	}},
-	{"bind_if", Acted, "", word1(func(b *builder) *string { return &check(b).Interface })},
+	{"bind_if", Acted, "", func(b *builder, s *Statement) {
+		if name := b.text(s); len(name) > maxInterface {
+			b.wrong(s, "%q: want the name of an interface, %d letters at most", name, maxInterface)
+		} else if name != "" {
+			check(b).Interface = name
+		}
+	}},
 	{"bind_port", Acted, "", integer(1, 65535, func(b *builder) *int { return &check(b).from })},
 	{"fwmark", Acted, "the mark of the check's own packets", integer(0, math.MaxUint32, func(b *builder) *int { return &check(b).mark })},
 	{"host", Acted, "of old files: connect_ip, connect_port and bindto in a block", func(b *builder, s *Statement) { b.walk(b.at, s.Block) }},
@@ -112,6 +128,10 @@ func (b *builder) complete(s *Statement, c *checkBuild) bool {
 		b.wrong(s, "no url: the check is not used")
 	case c.Misc != nil && len(c.Misc.Command) == 0:
 		b.wrong(s, "no misc_path: the check is not used")
+	case c.Misc != nil && !b.knowsUser(s, c.Misc.User, c.Misc.Group):
+	case c.UDP != nil && c.UDP.Require && c.UDP.MinReply > c.UDP.MaxReply:
+		b.wrong(s, "min_reply_length %d is more than max_reply_length %d: it will always fail", c.UDP.MinReply, c.UDP.MaxReply)
+		return true
 	case c.Kind == checker.KindFile && c.file == "":
 		b.wrong(s, "no track_file: the check is not used")
 	default:
@@ -123,7 +143,7 @@ func (b *builder) complete(s *Statement, c *checkBuild) bool {
 var httpBlock = &blockKind{name: "HTTP_GET", rows: slices.Concat([]row{
 	{"url", Acted, "", (*builder).readURL},
 	{"http_protocol", Acted, "", func(b *builder, s *Statement) {
-		version := checker.Version(b.text(s))
+		version := checker.Version(strings.ToUpper(b.text(s)))
 		if !slices.Contains([]checker.Version{checker.HTTP10, checker.HTTP11, checker.HTTP10C, checker.HTTP10K, checker.HTTP11K}, version) {
 			b.wrong(s, "%q: want 1.0, 1.0C, 1.0K, 1.1 or 1.1K", version)
 			return
@@ -145,6 +165,10 @@ var urlBlock = &blockKind{name: "url", rows: []row{
 		digest := strings.ToLower(b.text(s))
 		if len(digest) != 32 || strings.Trim(digest, "0123456789abcdef") != "" {
 			b.wrong(s, "%q: want 32 hexadecimal digits, as genhash prints", digest)
+			return
+		}
+		if b.url.Digest != "" {
+			b.wrong(s, "there is one already: this one is ignored")
 			return
 		}
 		b.url.Digest = digest
@@ -217,8 +241,8 @@ func (b *builder) readStatus(s *Statement) {
 		}
 		low, err1 := strconv.Atoi(from)
 		high, err2 := strconv.Atoi(to)
-		if err1 != nil || err2 != nil || low < 100 || high > 999 || low > high {
-			b.wrong(s, "%q: want a status from 100 to 999, or a range", text)
+		if err1 != nil || err2 != nil || low < 100 || high > 599 || low > high {
+			b.wrong(s, "%q: want a status from 100 to 599, or a range", text)
 			continue
 		}
 		b.url.Status = append(b.url.Status, checker.StatusRange{From: low, To: high})
@@ -246,6 +270,9 @@ var dnsBlock = &blockKind{name: "DNS_CHECK", rows: slices.Concat([]row{
 var udpBlock = &blockKind{name: "UDP_CHECK", rows: slices.Concat([]row{
 	{"payload", Acted, "", func(b *builder, s *Statement) {
 		data, _, err := hexString(joined(s.Values()), false)
+		if err == nil && len(data) == 0 {
+			err = fmt.Errorf("want bytes as hexadecimal digits")
+		}
 		if err != nil {
 			b.wrong(s, "%v", err)
 			return
@@ -267,11 +294,7 @@ var udpBlock = &blockKind{name: "UDP_CHECK", rows: slices.Concat([]row{
 var miscBlock = &blockKind{name: "MISC_CHECK", rows: slices.Concat([]row{
 	{"misc_path", Acted, "", func(b *builder, s *Statement) {
 		if script := b.script(s); script != nil {
-			m := check(b).Misc
-			m.Command = script.Command
-			if script.User != "" {
-				m.User, m.Group = script.User, script.Group
-			}
+			check(b).Misc.Command = script.Command // keepalived does not look at what follows the program
 		}
 	}},
 	{"misc_timeout", Acted, "", func(b *builder, s *Statement) {
@@ -289,7 +312,15 @@ var miscBlock = &blockKind{name: "MISC_CHECK", rows: slices.Concat([]row{
 }, timingRows)}
 
 var fileBlock = &blockKind{name: "FILE_CHECK", rows: []row{
-	{"track_file", Acted, "", word1(func(b *builder) *string { return &check(b).file })},
+	{"track_file", Acted, "", func(b *builder, s *Statement) {
+		switch name := b.text(s); {
+		case name == "":
+		case b.files[name] == nil:
+			b.wrong(s, "there is no track_file %q before: it is ignored", name)
+		default:
+			check(b).file = name
+		}
+	}},
 	{"weight", Acted, "", (*builder).readFileWeight},
 	{"dynamic", Noted, "the weight is added in any case, as in keepalived 2.2.7", nil},
 }}
@@ -340,11 +371,30 @@ type sslBuild struct {
 }
 
 var sslBlock = &blockKind{name: "SSL", rows: []row{
-	{"password", Acted, "of the key", word1(func(b *builder) *string { return &b.ssl.password })},
-	{"ca", Acted, "", word1(func(b *builder) *string { return &b.ssl.ca })},
-	{"certificate", Acted, "", word1(func(b *builder) *string { return &b.ssl.certificate })},
-	{"key", Acted, "", word1(func(b *builder) *string { return &b.ssl.key })},
+	{"password", Acted, "of the key", sslWord(func(b *builder) *string { return &b.ssl.password })},
+	{"ca", Acted, "", sslWord(func(b *builder) *string { return &b.ssl.ca })},
+	{"certificate", Acted, "", sslWord(func(b *builder) *string { return &b.ssl.certificate })},
+	{"key", Acted, "", sslWord(func(b *builder) *string { return &b.ssl.key })},
 }}
+
+// sslWord is word1 with keepalived's warning where the word is said again.
+func sslWord(at func(*builder) *string) reader1 {
+	return func(b *builder, s *Statement) {
+		if *at(b) != "" {
+			b.warn(s.At, s.Keyword(), "it was said before: this one holds")
+		}
+		word1(at)(b, s)
+	}
+}
+
+// readSSL reads an SSL block; a second one takes the place of the first.
+func (b *builder) readSSL(s *Statement) {
+	if b.sslAt != (Position{}) {
+		b.warn(s.At, s.Keyword(), "there is a block before, at %s:%d: this one holds", b.sslAt.File, b.sslAt.Line)
+	}
+	b.ssl, b.sslAt = sslBuild{}, s.At
+	opens(sslBlock)(b, s)
+}
 
 // A trackFile is a track_file block.
 type trackFile struct {

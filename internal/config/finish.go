@@ -245,12 +245,13 @@ func (b *builder) fits(v *virtualBuild, by *method, a netip.Addr) bool {
 // sorry settles the sorry server.
 func (b *builder) sorry(v *virtualBuild) {
 	if v.sorryAddr == nil {
-		if v.sorryInhibit || v.sorryBy != nil {
-			b.warn(v.At, "sorry_server_inhibit", "%s has no sorry_server", v.title())
-		}
 		return
 	}
 	by := orElse(v.sorryBy, v.method)
+	if !b.fits(v, by, v.sorryAddr.Addr()) {
+		b.warn(v.sorryAt, "sorry_server", "%s: its address family is not that of %s, and it is no tunnel: it is ignored", v.sorryAddr, v.title())
+		return
+	}
 	d := by.destination(b.port(v, by, *v.sorryAddr, v.sorryAt, "sorry_server"), 1)
 	v.Sorry = &RealServer{At: v.sorryAt, Destination: d, Inhibit: v.sorryInhibit, Name: serverName(d.Addr, v.protocol)}
 }

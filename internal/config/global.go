@@ -18,11 +18,19 @@ func global(b *builder) *Global { return &b.config.Global }
 var globalBlock = &blockKind{name: "global_defs", rows: []row{
 	{"router_id", Acted, "names this director in alerts", word1(func(b *builder) *string { return &global(b).RouterID })},
 	{"notification_email", Acted, "", func(b *builder, s *Statement) {
-		global(b).NotificationEmail = append(global(b).NotificationEmail, words(s)...)
+		list := b.wordsOf(s)
+		if len(list) == 0 {
+			b.warn(s.At, s.Keyword(), "there is no address in it")
+		}
+		global(b).NotificationEmail = append(global(b).NotificationEmail, list...)
 	}},
 	{"notification_email_from", Acted, "", word1(func(b *builder) *string { return &global(b).EmailFrom })},
 	{"smtp_server", Acted, "", (*builder).readSMTPServer},
-	{"smtp_helo_name", Acted, "", word1(func(b *builder) *string { return &global(b).SMTPHelo })},
+	{"smtp_helo_name", Acted, "", func(b *builder, s *Statement) {
+		if len(s.Words) > 1 { // keepalived says nothing of a missing name
+			global(b).SMTPHelo = s.Words[1]
+		}
+	}},
 	{"smtp_connect_timeout", Acted, "", func(b *builder, s *Statement) {
 		if d, ok := b.timer(s, time.Millisecond, longest); ok {
 			global(b).SMTPTimeout = d
@@ -37,9 +45,12 @@ var globalBlock = &blockKind{name: "global_defs", rows: []row{
 		global(b).SMTPAlertChecker = &no
 	}},
 	{"script_user", Acted, "", func(b *builder, s *Statement) {
-		global(b).ScriptUser = b.text(s)
+		user, group := b.text(s), ""
 		if len(s.Words) > 2 {
-			global(b).ScriptGroup = s.Words[2]
+			group = s.Words[2]
+		}
+		if b.knowsUser(s, user, group) {
+			global(b).ScriptUser, global(b).ScriptGroup = user, group
 		}
 	}},
 	{"enable_script_security", Acted, "", func(b *builder, _ *Statement) { global(b).ScriptSecurity = true }},
@@ -48,7 +59,7 @@ var globalBlock = &blockKind{name: "global_defs", rows: []row{
 	{"lvs_flush", Acted, "all services are removed when the director begins", func(b *builder, _ *Statement) { global(b).Flush = true }},
 	{"lvs_flush_on_stop lvs_flush_onstop", Acted, "without it the services stay when the director ends, and go on forwarding", (*builder).readFlushOnStop},
 	{"lvs_timeouts", Acted, "", (*builder).readTimeouts},
-	{"lvs_sync_daemon lvs_sync_daemon_interface", Noted, "connections are not synchronised yet", nil},
+	{"lvs_sync_daemon lvs_sync_daemon_interface", Checked, "INTERFACE [inst VRRP_INSTANCE] [id N] [maxlen N] [port N] [ttl N] [group ADDRESS]", (*builder).readSyncDaemon},
 	{"notify_fifo", Acted, "", fifo(func(b *builder) **FIFO { return &global(b).NotifyFIFO })},
 	{"lvs_notify_fifo", Acted, "", fifo(func(b *builder) **FIFO { return &global(b).LVSNotifyFIFO })},
 	{"vrrp_notify_fifo", Checked, "", fifo(func(b *builder) **FIFO { return &global(b).VRRPNotifyFIFO })},
@@ -105,13 +116,16 @@ func (b *builder) readFlushOnStop(s *Statement) {
 
 func (b *builder) readTimeouts(s *Statement) {
 	t := &global(b).Timeouts
+	if len(s.Words) < 2 {
+		b.wrong(s, "want tcp, tcpfin or udp, each with seconds")
+	}
 	for i := 1; i < len(s.Words); i += 2 {
 		at := map[string]*time.Duration{"tcp": &t.TCP, "tcpfin": &t.TCPFin, "udp": &t.UDP}[s.Words[i]]
 		if at == nil || i+1 == len(s.Words) {
 			b.wrong(s, "want tcp, tcpfin or udp, each with seconds")
 			return
 		}
-		if n, ok := b.numberIn(s, s.Words[i+1], 1, 31*24*3600); ok {
+		if n, ok := b.numberIn(s, s.Words[i+1], 0, 31*24*3600); ok {
 			*at = time.Duration(n) * time.Second
 		}
 	}
@@ -119,7 +133,12 @@ func (b *builder) readTimeouts(s *Statement) {
 
 func fifo(at func(*builder) **FIFO) reader1 {
 	return func(b *builder, s *Statement) {
-		if path := b.text(s); path != "" {
+		path := b.text(s)
+		switch {
+		case path == "":
+		case pipe(b, at).Path != "":
+			b.wrong(s, "there is one already: this one is ignored")
+		default:
 			pipe(b, at).Path = path
 		}
 	}

@@ -31,10 +31,23 @@ func (b *builder) readGroup(s *Statement) {
 	for i := range s.Block {
 		b.groupEntry(g, &s.Block[i])
 	}
-	if len(g.keys) == 0 {
+	switch {
+	case len(g.keys) == 0:
 		b.wrong(s, "%s has no entries: it is ignored", name)
 		delete(b.groups, name)
+	case g.ambiguous():
+		b.wrong(s, "%s has addresses of both families, and a fwmark without inet or inet6: it is ignored", name)
+		delete(b.groups, name)
 	}
+}
+
+// ambiguous tells whether the family of a mark cannot be known.
+func (g *group) ambiguous() bool {
+	families := map[lvs.Family]bool{}
+	for _, key := range g.keys {
+		families[key.Family] = true
+	}
+	return families[lvs.IPv4] && families[lvs.IPv6] && families[0]
 }
 
 // groupEntry reads "ADDRESS [PORT]", "A.B.C.D-E [PORT]", "ADDRESS-ADDRESS [PORT]", "PREFIX [PORT]" or "fwmark N [inet|inet6]".
@@ -46,7 +59,7 @@ func (b *builder) groupEntry(g *group, s *Statement) {
 	port := 0
 	if len(s.Words) > 1 {
 		var ok bool
-		if port, ok = b.numberIn(s, s.Words[1], 1, 65535); !ok {
+		if port, ok = b.numberIn(s, s.Words[1], 0, 65535); !ok {
 			return
 		}
 	}
@@ -102,8 +115,8 @@ func addressRange(text string) (first, last netip.Addr, ok bool) {
 		}
 		return first, last, first.Is4() == last.Is4() && first.Less(last)
 	}
-	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return prefix.Addr(), lastOf(prefix), true
+	if prefix, err := netip.ParsePrefix(text); err == nil { // the host's bits must be clear
+		return prefix.Addr(), lastOf(prefix), prefix == prefix.Masked()
 	}
 	first, err := netip.ParseAddr(text)
 	return first, first, err == nil

@@ -108,6 +108,8 @@ type Global struct {
 	FlushOnStop FlushOnStop
 	Timeouts    lvs.Timeouts // lvs_timeouts; zero where not said
 
+	Sync *SyncDaemon // lvs_sync_daemon, or nil
+
 	LogAllFailures bool // checker_log_all_failures
 	StartupDelay   time.Duration
 	Instance       string // of the `instance` keyword

@@ -28,7 +28,7 @@ func real1(b *builder) *realBuild { return b.real }
 
 var realBlock = &blockKind{name: "real_server", rows: slices.Concat([]row{
 	{"weight", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).weight })},
-	{"lvs_method", Acted, "", func(b *builder, s *Statement) { real1(b).method = b.method(s) }},
+	{"lvs_method", Acted, "", readMethod(func(b *builder) **method { return &real1(b).method })},
 	{"uthreshold", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).upper })},
 	{"lthreshold", Acted, "", integer(0, math.MaxInt32, func(b *builder) *int { return &real1(b).lower })},
 	{"inhibit_on_failure", Acted, "", truthOrUnset(func(b *builder) **bool { return &real1(b).inhibit })},
@@ -36,7 +36,7 @@ var realBlock = &blockKind{name: "real_server", rows: slices.Concat([]row{
 	{"notify_down", Acted, "", program(func(b *builder) **Script { return &real1(b).NotifyDown })},
 	{"smtp_alert", Acted, "", truthOrUnset(func(b *builder) **bool { return &real1(b).smtpAlert })},
 	{"virtualhost", Acted, "", word1(func(b *builder) *string { return &real1(b).settings.virtualHost })},
-	{"snmp_name", Noted, "there are metrics for Prometheus in the place of SNMP", nil},
+	{"snmp_name", Noted, "there are metrics for Prometheus in the place of SNMP", wantOne},
 	{"slow_start", Acted, "Drover's own: as in virtual_server", duration(0, longest, func(b *builder) **time.Duration { return &real1(b).slowStart })},
 }, checkRows, settingRows(1, func(b *builder) *settings { return &real1(b).settings }))}
 

@@ -1,6 +1,6 @@
 package config
 
-import "os"
+import "os/exec"
 
 // The exit statuses of keepalived -t.
 const (
@@ -50,6 +50,6 @@ func (s *Script) isThere() bool {
 	if s == nil {
 		return false
 	}
-	_, err := os.Stat(s.Command[0])
+	_, err := exec.LookPath(s.Command[0])
 	return err == nil
 }

@@ -97,7 +97,7 @@ func (b *builder) timer(s *Statement, least, most time.Duration) (time.Duration,
 		return 0, false
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(seconds) || seconds < 0 || seconds > math.MaxInt32 {
+	if err != nil || strings.Trim(text, "+-.0123456789") != "" || seconds < 0 || seconds > math.MaxInt32 {
 		b.wrong(s, "%q: want seconds", text)
 		return 0, false
 	}
@@ -127,7 +127,7 @@ func (b *builder) address(s *Statement, text string) (netip.Addr, bool) {
 		b.wrong(s, "%q: want an IP address", text)
 		return a, false
 	}
-	return a.Unmap(), true
+	return a, true
 }
 
 // endpoint reads "ADDRESS [PORT]" from word number i on. What follows is ignored, with a warning.
@@ -136,13 +136,14 @@ func (b *builder) endpoint(s *Statement, i int) (netip.AddrPort, bool) {
 		b.wrong(s, "want an address, and a port")
 		return netip.AddrPort{}, false
 	}
-	a, ok := b.address(s, s.Words[i])
+	host, _, _ := strings.Cut(s.Words[i], "/") // keepalived looks at no prefix length here
+	a, ok := b.address(s, host)
 	if !ok {
 		return netip.AddrPort{}, false
 	}
 	port := 0
 	if len(s.Words) > i+1 {
-		if port, ok = b.numberIn(s, s.Words[i+1], 1, 65535); !ok {
+		if port, ok = b.numberIn(s, s.Words[i+1], 0, 65535); !ok {
 			return netip.AddrPort{}, false
 		}
 	}
@@ -174,7 +175,12 @@ func (b *builder) script(s *Statement) *Script {
 
 func program(at func(*builder) **Script) reader1 {
 	return func(b *builder, s *Statement) {
-		if script := b.script(s); script != nil {
+		script := b.script(s)
+		switch {
+		case script == nil:
+		case *at(b) != nil:
+			b.wrong(s, "there is one already: this one is ignored")
+		case b.knowsUser(s, script.User, script.Group):
 			*at(b) = script
 		}
 	}

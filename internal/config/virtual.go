@@ -73,8 +73,14 @@ func settingRows(retries int, at func(*builder) *settings) []row {
 	return []row{
 		{"delay_loop", Acted, "", duration(time.Millisecond, longest, func(b *builder) **time.Duration { return &at(b).delay })},
 		{"connect_timeout", Acted, "", duration(time.Millisecond, longest, func(b *builder) **time.Duration { return &at(b).timeout })},
-		{"retry nb_get_retry nb_sock_retry", Acted, "", func(b *builder, s *Statement) {
+		{"retry", Acted, "", func(b *builder, s *Statement) {
 			if n, ok := b.number(s, retries, math.MaxInt32); ok {
+				at(b).retry = &n
+			}
+		}},
+		{"nb_get_retry nb_sock_retry", Acted, "the old names of retry, with a warning", func(b *builder, s *Statement) {
+			b.warn(s.At, s.Keyword(), "its name is retry now")
+			if n, ok := b.number(s, 0, math.MaxInt32); ok {
 				at(b).retry = &n
 			}
 		}},
@@ -87,7 +93,7 @@ func settingRows(retries int, at func(*builder) *settings) []row {
 
 var virtualBlock = &blockKind{name: "virtual_server", rows: slices.Concat([]row{
 	{"lb_algo lvs_sched", Acted, "", (*builder).readScheduler},
-	{"lb_kind lvs_method", Acted, "", func(b *builder, s *Statement) { virtual(b).method = b.method(s) }},
+	{"lb_kind lvs_method", Acted, "", readMethod(func(b *builder) **method { return &virtual(b).method })},
 	{"protocol", Acted, "", (*builder).readProtocol},
 	{"persistence_timeout", Acted, "", (*builder).readPersistence},
 	{"persistence_granularity", Acted, "", (*builder).readGranularity},
@@ -100,12 +106,12 @@ var virtualBlock = &blockKind{name: "virtual_server", rows: slices.Concat([]row{
 	{"sh-port", Acted, "", flagOf("sh", lvs.SchedFlag2)},
 	{"mh-fallback", Acted, "", flagOf("mh", lvs.SchedFlag1)},
 	{"mh-port", Acted, "", flagOf("mh", lvs.SchedFlag2)},
-	{"hashed", Noted, "it does nothing in keepalived either", nil},
+	{"hashed", Noted, "it does nothing in keepalived either", flagOf("sh", 0)},
 	{"ip_family", Acted, "", (*builder).readFamily},
 	{"ha_suspend", Checked, "", loose(func(b *builder) *bool { return &virtual(b).HASuspend })},
 	{"smtp_alert", Acted, "", truthOrUnset(func(b *builder) **bool { return &virtual(b).smtpAlert })},
 	{"virtualhost", Acted, "", word1(func(b *builder) *string { return &virtual(b).settings.virtualHost })},
-	{"snmp_name", Noted, "there are metrics for Prometheus in the place of SNMP", nil},
+	{"snmp_name", Noted, "there are metrics for Prometheus in the place of SNMP", wantOne},
 	{"omega", Acted, "", loose(func(b *builder) *bool { return &virtual(b).Omega })},
 	{"quorum", Acted, "also in percent of the configured weights, as 60%", (*builder).readQuorum},
 	{"alpha", Acted, "", func(b *builder, s *Statement) {
@@ -123,7 +129,13 @@ var virtualBlock = &blockKind{name: "virtual_server", rows: slices.Concat([]row{
 		}
 		loose(func(b *builder) *bool { return &virtual(b).sorryInhibit })(b, s)
 	}},
-	{"sorry_server_lvs_method", Acted, "", func(b *builder, s *Statement) { virtual(b).sorryBy = b.method(s) }},
+	{"sorry_server_lvs_method", Acted, "", func(b *builder, s *Statement) {
+		if virtual(b).sorryAddr == nil {
+			b.wrong(s, "sorry_server must come before: it is ignored")
+			return
+		}
+		readMethod(func(b *builder) **method { return &virtual(b).sorryBy })(b, s)
+	}},
 	{"inhibit_on_failure", Acted, "", loose(func(b *builder) *bool { return &virtual(b).inhibit })},
 	{"real_server", Acted, "", (*builder).readReal},
 	{"slow_start", Acted, "Drover's own: seconds over which a server that comes back gets its weight", func(b *builder, s *Statement) {
@@ -180,7 +192,9 @@ func (b *builder) readScheduler(s *Statement) {
 		b.find(s, Error, fmt.Sprintf("%q: want one of %s", name, strings.Join(schedulers, " ")), nearest(name, schedulers))
 		return
 	}
-	virtual(b).Template.Scheduler = name
+	if name != "" {
+		virtual(b).Template.Scheduler = name
+	}
 }
 
 func nearest(word string, list []string) string {
@@ -194,6 +208,15 @@ func nearest(word string, list []string) string {
 }
 
 var forwardings = map[string]lvs.Forwarding{"NAT": lvs.Masquerade, "DR": lvs.DirectRoute, "TUN": lvs.Tunnel}
+
+// readMethod stores a method; one that is wrong leaves that of a line before.
+func readMethod(at func(*builder) **method) reader1 {
+	return func(b *builder, s *Statement) {
+		if m := b.method(s); m != nil {
+			*at(b) = m
+		}
+	}
+}
 
 // method reads "NAT", "DR", or "TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum]".
 func (b *builder) method(s *Statement) *method {
@@ -256,11 +279,19 @@ func (b *builder) tunnel(s *Statement, m *method, rest []string) bool {
 			return false
 		}
 	}
+	switch {
+	case m.tunnel == lvs.IPIP && m.flags != lvs.TunnelNoChecksum:
+		b.wrong(s, "an ipip tunnel has no checksum")
+		return false
+	case m.tunnel == lvs.GRE && m.flags == lvs.TunnelRemoteChecksum:
+		b.wrong(s, "a gre tunnel has no remcsum")
+		return false
+	}
 	return true
 }
 
 func (b *builder) readProtocol(s *Statement) {
-	switch name := b.text(s); name {
+	switch name := strings.ToUpper(b.text(s)); name {
 	case "TCP":
 		virtual(b).protocol = lvs.TCP
 	case "UDP":
@@ -298,13 +329,14 @@ func (b *builder) readGranularity(s *Statement) {
 	if text == "" {
 		return
 	}
-	t := &virtual(b).Template
-	if a, err := netip.ParseAddr(text); err == nil && a.Is4() {
+	v := virtual(b)
+	t := &v.Template
+	if a, err := netip.ParseAddr(text); err == nil && a.Is4() && v.key.Family != lvs.IPv6 {
 		t.Netmask = a
-	} else if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= 128 {
+	} else if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= 128 && v.key.Family != lvs.IPv4 {
 		t.PrefixLen = n
 	} else {
-		b.wrong(s, "%q: want an IPv4 mask, or the length of an IPv6 prefix", text)
+		b.wrong(s, "%q: want an IPv4 mask, or of an IPv6 service the length of a prefix", text)
 		return
 	}
 	t.Flags |= lvs.Persistent
@@ -332,13 +364,21 @@ func flagOf(scheduler string, bit lvs.ServiceFlags) reader1 {
 func (b *builder) readFamily(s *Statement) {
 	switch name := b.text(s); name {
 	case "inet":
-		virtual(b).family = lvs.IPv4
+		b.setFamily(s, lvs.IPv4)
 	case "inet6":
-		virtual(b).family = lvs.IPv6
+		b.setFamily(s, lvs.IPv6)
 	case "":
 	default:
 		b.wrong(s, "%q: want inet or inet6", name)
 	}
+}
+
+func (b *builder) setFamily(s *Statement, family lvs.Family) {
+	if v := virtual(b); v.key.Addr.IsValid() && v.key.Family != family {
+		b.wrong(s, "the address is of the other family: it is ignored")
+		return
+	}
+	virtual(b).family = family
 }
 
 // weightOrPercent reads "3" or "60%".
