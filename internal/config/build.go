@@ -16,6 +16,7 @@ func Load(file string, o Options) (*Config, []Finding, error) {
 	}
 	b := &builder{config: &Config{File: file}, groups: map[string]*group{}, files: map[string]*trackFile{}, findings: findings}
 	b.config.Global = defaultGlobal()
+	b.config.VRRP.Defaults = defaultVRRP()
 	b.walk(rootBlock, statements)
 	b.finish()
 	files := map[string]int{}
@@ -140,7 +141,6 @@ var rootRows = []row{
 	{"linkbeat_use_polling", Noted, "links are watched by netlink", nil},
 	{"child_wait_time", Noted, "there are no child processes but scripts", nil},
 	{"linkbeat_interfaces", Noted, "links are watched by netlink", nil},
-	{"interface_up_down_delays", Checked, "", nil},
 	{"checker", Noted, "there is one process", nil},
 	{"vrrp", Noted, "there is one process", nil},
 	{"track_file vrrp_track_file", Acted, "for FILE_CHECK", (*builder).readTrackFile},

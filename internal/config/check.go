@@ -398,19 +398,29 @@ func (b *builder) readSSL(s *Statement) {
 
 // A trackFile is a track_file block.
 type trackFile struct {
-	path      string
-	weight    int
-	reverse   bool
-	initial   *int
-	overwrite bool
+	path       string
+	weight     int
+	reverse    bool
+	initial    *int
+	overwrite  bool
+	weightSaid bool
 }
 
 var trackFileBlock = &blockKind{name: "track_file", rows: []row{
-	{"file", Acted, "", word1(func(b *builder) *string { return &b.file.path })},
+	{"file", Acted, "", func(b *builder, s *Statement) {
+		if b.file.path != "" {
+			b.wrong(s, "there is one already: this one is ignored")
+			return
+		}
+		b.file.path = b.text(s)
+	}},
 	{"weight", Acted, "", func(b *builder, s *Statement) {
-		if n, ok := b.number(s, -math.MaxInt32, math.MaxInt32); ok {
-			b.file.weight = n
-			b.file.reverse = len(s.Words) > 2 && s.Words[2] == "reverse"
+		if b.file.weightSaid {
+			b.wrong(s, "there is one already: this one is ignored")
+			return
+		}
+		if n, reverse, ok := b.weight(s, s.Values(), 254); ok {
+			b.file.weight, b.file.reverse, b.file.weightSaid = n, reverse, true
 		}
 	}},
 	{"init_file", Acted, "writes the file when the director begins, with 0 or a number; with overwrite also where it is there", func(b *builder, s *Statement) {

@@ -16,7 +16,7 @@ func blockKinds() []*blockKind {
 		{name: "each check that connects", rows: connectRows},
 		httpBlock, urlBlock, smtpBlock, dnsBlock, udpBlock, miscBlock, fileBlock,
 		dialogBlock, trackFileBlock, sslBlock, droverBlock,
-		instanceBlock, authenticationBlock, syncGroupBlock, vrrpScriptBlock, trackProcessBlock, garpBlock, bfdBlock,
+		instanceBlock, authenticationBlock, syncGroupBlock, vrrpScriptBlock, trackProcessBlock, trackGroupBlock, garpBlock, bfdBlock,
 	}
 	return kinds
 }

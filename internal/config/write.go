@@ -19,16 +19,7 @@ func (c *Config) WriteText(w io.Writer) error {
 	for i := range c.VirtualServers {
 		p.virtual(&c.VirtualServers[i])
 	}
-	for _, i := range c.VRRP.Instances {
-		p.line("")
-		p.line("VRRP instance %s", i.Name)
-		p.inner(func() {
-			p.value("interface", i.Interface)
-			p.value("virtual router ID", i.VRID)
-			p.value("priority", i.Priority)
-			p.value("addresses", strings.Join(i.VIPs, " "))
-		})
-	}
+	p.vrrp(&c.VRRP)
 	return p.w.Flush()
 }
 
