@@ -24,6 +24,9 @@ func makeFile(seed uint64) string {
 	for i := range 1 + m.IntN(3) {
 		m.virtual(i)
 	}
+	if m.IntN(2) == 0 {
+		m.vrrp(1 + m.IntN(3))
+	}
 	return m.out.String()
 }
 

@@ -1,6 +1,9 @@
 package config
 
-import "os/exec"
+import (
+	"os/exec"
+	"slices"
+)
 
 // The exit statuses of keepalived -t.
 const (
@@ -43,7 +46,17 @@ func (c *Config) runsScripts() bool {
 			}
 		}
 	}
-	return false
+	return c.VRRP.runsScripts()
+}
+
+// runsScripts tells it of VRRP, where there are instances.
+func (v *VRRP) runsScripts() bool {
+	tells := func(n *Notify) bool {
+		return slices.ContainsFunc([]*Script{n.Any, n.Master, n.Backup, n.Fault, n.Stop, n.Deleted, n.LowerPriority}, (*Script).isThere)
+	}
+	return slices.ContainsFunc(v.Instances, func(i Instance) bool { return tells(&i.Notify) }) ||
+		slices.ContainsFunc(v.Groups, func(g SyncGroup) bool { return tells(&g.Notify) }) ||
+		len(v.Instances) > 0 && slices.ContainsFunc(v.Scripts, func(s TrackScript) bool { return s.Script.isThere() })
 }
 
 func (s *Script) isThere() bool {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ type VIP struct {
 	BroadcastAuto bool         // brd +: the host bits set
 	Scope         int          // rtm_scope: 0 global, 253 link, 254 host, ...
 	Label         string
-	Peer          netip.Prefix
+	Peer          netip.Addr
 	Home          bool // IFA_F_HOMEADDRESS
 	NoDAD         bool // -nodad
 	ManageTemp    bool // mngtmpaddr
@@ -134,8 +135,8 @@ func (b *builder) vipOption(s *Statement, v *VIP, name, value string) bool {
 	case "label":
 		v.Label = value
 	case "peer":
-		peer, ok := b.prefix(s, value)
-		if ok && peer.Addr().Is4() != v.Prefix.Addr().Is4() {
+		peer, ok := b.address(s, value)
+		if ok && peer.Is4() != v.Prefix.Addr().Is4() {
 			b.wrong(s, "peer %s is of another address family: it is ignored", value)
 		} else if ok {
 			v.Peer = peer
@@ -152,6 +153,9 @@ func (b *builder) vipOption(s *Statement, v *VIP, name, value string) bool {
 		v.TrackGroup = value
 		if b.vrrp.instance != nil {
 			b.wrong(s, "track_group is for static addresses: it is ignored")
+		} else if !slices.ContainsFunc(b.config.VRRP.TrackGroups, func(g TrackGroup) bool { return g.Name == value }) {
+			b.wrong(s, "there is no track_group %s before: it is ignored", value)
+			v.TrackGroup = ""
 		}
 	}
 	return true

@@ -28,6 +28,7 @@ func (b *builder) finishVRRP() {
 		names[i.Name] = true
 		b.finishInstance(i, seen)
 	}
+	b.dropScripts()
 	b.finishGroups()
 	b.finishTracked()
 	for _, i := range b.vrrp.instances {
@@ -110,7 +111,11 @@ func (b *builder) settlePriority(i *instanceBuild) {
 		b.warn(i.At, "nopreempt", "%s: it is not for state MASTER: it is ignored", i.Name)
 		i.NoPreempt = false
 	}
-	if i.PreemptDelay > 0 && (i.Master || i.NoPreempt || i.Strict) {
+	if i.NoPreempt && i.Priority == 255 {
+		b.warn(i.At, "nopreempt", "%s: it is not for priority 255: it is ignored", i.Name)
+		i.NoPreempt = false
+	}
+	if i.PreemptDelay > 0 && (i.Master || i.Priority == 255 || i.NoPreempt || i.Strict) {
 		b.warn(i.At, "preempt_delay", "%s: it is not for state MASTER, nopreempt or strict mode: it is ignored", i.Name)
 		i.PreemptDelay = 0
 	}
@@ -207,6 +212,10 @@ func (b *builder) settleStrict(i *instanceBuild) {
 	if i.lower != nil && !*i.lower {
 		reset("lower_prio_no_advert", "strict mode has it on")
 		i.LowerNoAdvert = true
+	}
+	if i.DownTimerAdverts != 3 {
+		reset("down_timer_adverts", "strict mode has 3")
+		i.DownTimerAdverts = 3
 	}
 	if i.HigherSend {
 		reset("higher_prio_send_advert", "strict mode has it off")

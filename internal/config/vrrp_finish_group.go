@@ -3,6 +3,7 @@ package config
 import (
 	"os/exec"
 	"slices"
+	"strings"
 )
 
 // finishGroups settles which instances the groups have.
@@ -29,7 +30,10 @@ func (b *builder) finishGroups() {
 			}
 		}
 		if owners > 0 && owners < len(members) {
-			b.warn(g.At, "vrrp_sync_group", "%s: only some of its instances own their addresses (priority 255): that can't work", g.Name)
+			b.findings = append(b.findings, Finding{
+				At: g.At, Severity: Note, Keyword: "vrrp_sync_group",
+				Reason: g.Name + ": only some of its instances own their addresses (priority 255): that can't work",
+			})
 		}
 		if owners > 0 {
 			clearWeights(&g.Track, func(t Tracked) {
@@ -59,7 +63,6 @@ func (b *builder) members(g *groupBuild, taken map[string]bool) (members []*inst
 
 // finishTracked settles what instances track.
 func (b *builder) finishTracked() {
-	used := map[string]bool{}
 	for _, i := range b.vrrp.instances {
 		if i.Priority == 255 {
 			b.dropWeights(i, "with priority 255")
@@ -70,24 +73,34 @@ func (b *builder) finishTracked() {
 			}
 			return t.Name == i.Interface
 		})
-		for _, t := range i.Track.Scripts {
-			used[t.Name] = true
-		}
 	}
-	for _, g := range b.config.VRRP.Groups {
-		for _, t := range g.Track.Scripts {
-			used[t.Name] = true
-		}
-	}
+}
+
+// dropScripts takes away the scripts that can't be run, which have no effect.
+func (b *builder) dropScripts() {
 	for _, s := range b.config.VRRP.Scripts {
-		if _, err := exec.LookPath(s.Script.Command[0]); err != nil && used[s.Name] {
-			b.warn(s.At, "vrrp_script", "%s: %s can't be run: it is not used", s.Name, s.Script.Command[0])
+		if strings.HasPrefix(s.Script.Command[0], "<") {
+			continue // the shell's word: keepalived does not look for it
+		}
+		if _, err := exec.LookPath(s.Script.Command[0]); err == nil || len(b.vrrp.instances) == 0 {
+			continue
+		}
+		b.warn(s.At, "vrrp_script", "%s: %s can't be run: it is not used", s.Name, s.Script.Command[0])
+		gone := func(t Tracked) bool { return t.Name == s.Name }
+		for _, i := range b.vrrp.instances {
+			i.Track.Scripts = slices.DeleteFunc(i.Track.Scripts, gone)
+		}
+		for _, g := range b.vrrp.groups {
+			g.Track.Scripts = slices.DeleteFunc(g.Track.Scripts, gone)
 		}
 	}
 }
 
-// dropWeights takes away trackers with a weight, which have no effect.
+// dropWeights takes away the weights of trackers, which have no effect. keepalived leaves those of processes.
 func (b *builder) dropWeights(i *instanceBuild, why string) {
+	processes := i.Track.Processes
+	i.Track.Processes = nil
+	defer func() { i.Track.Processes = processes }()
 	clearWeights(&i.Track, func(t Tracked) {
 		b.warn(i.At, "vrrp_instance", "%s: %s has a weight, which has no effect %s", i.Name, t.Name, why)
 	})

@@ -102,7 +102,7 @@ var garpBlock = &blockKind{name: "garp_group", rows: []row{
 func garpTime(at func(*GARPGroup) *time.Duration) reader1 {
 	return func(b *builder, s *Statement) {
 		if d, ok := b.timer(s, 0, longest); ok {
-			*at(b.vrrp.garpGroup) = d
+			*at(b.vrrp.garpGroup), b.vrrp.garpSaid = d, true
 		}
 	}
 }
@@ -118,11 +118,11 @@ func (b *builder) garpInterfaces(s *Statement, names []string) {
 }
 
 func (b *builder) readGARPGroup(s *Statement) {
-	b.vrrp.garpGroup = &GARPGroup{At: s.At}
+	b.vrrp.garpGroup, b.vrrp.garpSaid = &GARPGroup{At: s.At}, false
 	opens(garpBlock)(b, s)
 	g := *b.vrrp.garpGroup
 	b.vrrp.garpGroup = nil
-	if g.GARP == 0 && g.GNA == 0 {
+	if !b.vrrp.garpSaid {
 		b.warn(s.At, s.Keyword(), "neither garp_interval nor gna_interval is set: it is ignored")
 		return
 	}

@@ -15,15 +15,9 @@ type vrrpBuild struct {
 	badUser   bool // of that script
 	process   *TrackProcess
 	garpGroup *GARPGroup
+	garpSaid  bool      // of that group, an interval
 	garp      garpBuild // of global_defs
 	minGARP   bool
-	refs      []trackRef
-}
-
-// A trackRef is a track_group that is named by a static address.
-type trackRef struct {
-	s    *Statement
-	name string
 }
 
 // A groupBuild is a sync group while it is read.
@@ -118,6 +112,9 @@ type InterfaceDelay struct {
 
 // readDelay reads "NAME DOWN [UP]", in seconds.
 func (b *builder) readDelay(s *Statement) {
+	if len(s.Words) < 2 {
+		return // keepalived says nothing of it
+	}
 	d := InterfaceDelay{At: s.At, Name: s.Keyword()}
 	var ok bool
 	if d.Down, ok = b.timer(s, 0, 255*time.Second); !ok {

@@ -59,14 +59,15 @@ var instanceBlock = &blockKind{name: "vrrp_instance", rows: slices.Concat(
 		{"v3_checksum_as_v2", Checked, "of version 2.4: the checksum is without the pseudo-header", mark(func(b *builder) *bool { return &instance(b).ChecksumAsV2 })},
 		{"smtp_alert", Checked, "", truthOrUnset(func(b *builder) **bool { return &instance(b).alerts })},
 		{"kernel_rx_buf_size", Noted, "buffers are as large as they need to be", nil},
-		{"linkbeat_use_polling", Noted, "links are watched by netlink", nil},
+		{"linkbeat_use_polling", Noted, "links are watched by netlink", func(b *builder, s *Statement) {
+			b.warn(s.At, s.Keyword(), "an old word: linkbeat_interfaces says it outside of vrrp_instance")
+		}},
 		{"debug", Noted, "it does nothing in keepalived either", func(b *builder, s *Statement) { b.number(s, 0, 4) }},
 		{"auth_hmac", Noted, "version 2.4's way of authentication is not there yet", nil},
 		{"no_virtual_ipaddress", Noted, "of version 2.4: an instance may be without addresses in any case", nil},
 		{"lvs_sync_daemon_interface lvs_sync_daemon", Noted, "it belongs into global_defs, as lvs_sync_daemon", func(b *builder, s *Statement) {
 			b.wrong(s, "it belongs into global_defs, as lvs_sync_daemon")
 		}},
-		{"garp_group garp_interval gna_interval", Noted, "it belongs outside of vrrp_instance, into a block garp_group", nil},
 	},
 	sourceRows, vmacRows,
 	garpRows("", func(b *builder) *garpBuild { return &instance(b).garp }),

@@ -65,7 +65,9 @@ func (b *builder) readRoute(s *Statement) (Route, bool) {
 				return r, false
 			}
 		case word == "dev" || word == "oif":
-			r.Device = value
+			if !slices.Contains(s.Words, "nexthop") { // of several ways none is the route's
+				r.Device = value
+			}
 		case slices.Contains(routeNumbers, word):
 			if value == "lock" && len(rest) > 2 {
 				value, used = rest[2], 3
@@ -82,7 +84,11 @@ func (b *builder) readRoute(s *Statement) (Route, bool) {
 				b.wrong(s, "%q: want a prefix, or a word of ip route: the route is not used", word)
 				return r, false
 			}
-			r.To, used = prefix, 1
+			if family != 0 && family != prefix.Addr().BitLen() {
+				b.wrong(s, "%s is of another address family: the route is not used", word)
+				return r, false
+			}
+			r.To, used, family = prefix, 1, prefix.Addr().BitLen()
 		default:
 			b.wrong(s, "%q: not a word of ip route: the route is not used", word)
 			return r, false

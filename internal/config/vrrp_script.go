@@ -100,7 +100,7 @@ func (b *builder) readVRRPScript(s *Statement) {
 		b.wrong(s, "%s: no script: it is ignored", name)
 	case b.vrrp.badUser:
 	case slices.ContainsFunc(b.config.VRRP.Scripts, func(o TrackScript) bool { return o.Name == name }):
-		b.wrong(s, "%s is there already: this one is ignored", name)
+		b.find(s, Note, name+" is there already: this one is ignored", "")
 	default:
 		b.config.VRRP.Scripts = append(b.config.VRRP.Scripts, t)
 	}
@@ -131,7 +131,7 @@ var trackProcessBlock = &blockKind{name: "vrrp_track_process", rows: []row{
 			process(b).Weight, process(b).Reverse = n, reverse
 		}
 	}},
-	{"quorum", Checked, "so many processes at least", integer(1, 65535, func(b *builder) *int { return &process(b).Quorum })},
+	{"quorum", Checked, "so many processes at least", (*builder).readProcessQuorum},
 	{"quorum_max", Checked, "so many at most", (*builder).readQuorumMax},
 	{"fork_delay", Checked, "seconds until more processes count", processDelay(true, false)},
 	{"terminate_delay", Checked, "seconds until fewer count", processDelay(false, true)},
@@ -175,8 +175,19 @@ func (b *builder) readTrackProcess(s *Statement) {
 	case len(p.Command) == 0:
 		b.wrong(s, "%s: no process: it is ignored", name)
 	case slices.ContainsFunc(b.config.VRRP.Processes, func(o TrackProcess) bool { return o.Name == name }):
-		b.wrong(s, "%s is there already: this one is ignored", name)
+		b.find(s, Note, name+" is there already: this one is ignored", "")
 	default:
 		b.config.VRRP.Processes = append(b.config.VRRP.Processes, p)
+	}
+}
+
+func (b *builder) readProcessQuorum(s *Statement) {
+	n, ok := b.number(s, 1, 65535)
+	switch most := process(b).QuorumMax; {
+	case !ok:
+	case most >= 0 && n > most:
+		b.wrong(s, "%d is more than quorum_max %d: it is ignored", n, most)
+	default:
+		process(b).Quorum = n
 	}
 }

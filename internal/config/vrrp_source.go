@@ -23,7 +23,6 @@ var sourceRows = []row{
 		b.walk(peerBlock, s.Block)
 	}},
 	{"unicast_ttl", Checked, "0 to 255", integer(0, 255, func(b *builder) *int { return &instance(b).UnicastTTL })},
-	{"ttl", Noted, "it is unicast_ttl, or bfd_instance's", nil},
 	{"unicast_fault_no_peer", Checked, "FAULT without peers, not multicast", mark(func(b *builder) *bool { return &instance(b).FaultNoPeer })},
 	{"check_unicast_src", Checked, "adverts of others than peers are dropped", unicast(mark(func(b *builder) *bool { return &instance(b).CheckSource }))},
 	{"old_unicast_checksum", Checked, "version 3's checksum as keepalived up to 1.3.6 had it; never: not found out", unicast((*builder).readOldChecksum)},

@@ -92,8 +92,8 @@ func (b *builder) readTracked(t *tracker, s *Statement, list *[]Tracked) {
 		b.wrong(s, "weight: want a number: it is ignored")
 		return
 	default:
-		if k.Weight, k.Reverse, ok = b.weight(s, rest[1:], t.most); !ok {
-			return
+		if w, reverse, ok := b.weight(s, rest[1:], t.most); ok { // one that is wrong leaves the tracker without
+			k.Weight, k.Reverse = w, reverse
 		}
 	}
 	if t == trackedInterface && (k.Weight == 254 || k.Weight == -254) {
