@@ -16,7 +16,7 @@ type instanceBuild struct {
 	advert                                             *time.Duration
 	auth                                               Authentication
 	authSaid, unicastSaid                              bool
-	strict, accept, lower, higher, skip, check, alerts *bool
+	strict, accept, lower, higher, skip, alerts *bool
 	down                                               *int
 	xmitBase                                           bool
 	garp                                               garpBuild

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // vrrp writes the virtual routers and what they look at.
@@ -34,7 +35,7 @@ func (p *textWriter) vrrpScript(s *TrackScript) {
 	p.inner(func() {
 		p.value("program", s.Script)
 		p.value("interval", s.Interval)
-		p.value("timeout", s.Timeout)
+		p.some("timeout", s.Timeout)
 		p.value("weight", s.Weight)
 		p.value("reverse", s.Reverse)
 		p.value("rise", s.Rise)
@@ -51,7 +52,7 @@ func (p *textWriter) instance(i *Instance) {
 		p.value("virtual router ID", i.VRID)
 		p.value("version", i.Version)
 		p.value("priority", i.Priority)
-		p.value("begins as", map[bool]string{true: "MASTER", false: "BACKUP"}[i.Master])
+		p.value("state", map[bool]string{true: "MASTER", false: "BACKUP"}[i.Master])
 		p.value("advert interval", i.Advert)
 		p.value("down after adverts", i.DownTimerAdverts)
 		if i.Auth != nil {
@@ -72,7 +73,7 @@ func (p *textWriter) instance(i *Instance) {
 		p.value("strict", i.Strict)
 		p.value("no accept", i.NoAccept)
 		p.value("no preempt", i.NoPreempt)
-		p.value("preempt delay", i.PreemptDelay)
+		p.some("preempt delay", i.PreemptDelay)
 		p.garp(&i.GARP)
 		p.addresses("address", i.VIPs)
 		p.addresses("excluded address", i.Excluded)
@@ -88,11 +89,18 @@ func (p *textWriter) instance(i *Instance) {
 	})
 }
 
+// some writes a time that is not 0.
+func (p *textWriter) some(name string, d time.Duration) {
+	if d != 0 {
+		p.value(name, d)
+	}
+}
+
 func (p *textWriter) garp(g *GARP) {
 	p.value("ARPs of a set", g.Repeat)
-	p.value("second set after", g.Delay)
-	p.value("refreshed every", g.Refresh)
-	p.value("other interfaces every", g.ExtraInterface)
+	p.some("second set after", g.Delay)
+	p.some("refreshed every", g.Refresh)
+	p.some("other interfaces every", g.ExtraInterface)
 }
 
 func (p *textWriter) addresses(name string, list []VIP) {
