@@ -11,16 +11,16 @@ import (
 // An instanceBuild is an instance while it is read. Pointers are nil where the default holds.
 type instanceBuild struct {
 	Instance
-	version                                            *int
-	priority                                           *int
-	advert                                             *time.Duration
-	auth                                               Authentication
-	authSaid, unicastSaid                              bool
+	version                                     *int
+	priority                                    *int
+	advert                                      *time.Duration
+	auth                                        Authentication
+	authSaid, unicastSaid                       bool
 	strict, accept, lower, higher, skip, alerts *bool
-	down                                               *int
-	xmitBase                                           bool
-	garp                                               garpBuild
-	multicastSaid                                      *Statement
+	down                                        *int
+	xmitBase                                    bool
+	garp                                        garpBuild
+	multicastSaid                               *Statement
 }
 
 func instance(b *builder) *instanceBuild { return b.vrrp.instance }
