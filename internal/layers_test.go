@@ -28,6 +28,7 @@ var above = []string{"*"}
 // layers are in order: each imports only those before it, and of them only what it uses.
 var layers = []layer{
 	{"lvs", nil},
+	{"namespace", nil},
 	{"firewall", []string{"lvs"}},
 	{"ipvsadm", []string{"lvs"}},
 	{"schedule", []string{"lvs"}},
@@ -49,7 +50,7 @@ var layers = []layer{
 	{"notify", []string{"script", "config", "director"}},
 	{"api", []string{"lvs", "director"}},
 	{"console", []string{"lvs", "api"}},
-	{"lab", []string{"lvs", "realserver", "datapath"}},
+	{"lab", []string{"lvs", "namespace", "realserver", "datapath"}},
 }
 
 // A goPackage is what `go list -json` tells. Imports are those of the program, not of its tests: a
@@ -170,7 +171,7 @@ func TestFaults(t *testing.T) {
 			"drover/internal/vrrp imports drover/internal/lvs: layer vrrp may use only [] of ours",
 		}},
 		{"a folder of such a layer", in + "lab", []string{in + "schedule/hash"}, []string{
-			"drover/internal/lab imports drover/internal/schedule/hash: layer lab may use only [lvs realserver datapath] of ours",
+			"drover/internal/lab imports drover/internal/schedule/hash: layer lab may use only [lvs namespace realserver datapath] of ours",
 		}},
 		{"a program from below", in + "lab", []string{module + "/cmd/drover"}, []string{
 			"drover/internal/lab imports drover/cmd/drover: nothing imports a program or a test",

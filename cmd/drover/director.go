@@ -22,6 +22,7 @@ import (
 	"drover/internal/datapath"
 	"drover/internal/director"
 	"drover/internal/lvs"
+	"drover/internal/namespace"
 	"drover/internal/notify"
 )
 
@@ -83,7 +84,7 @@ Exit status: 0 after SIGTERM; 1 on an error, 2 for a configuration that can't be
 
 // directorFile gives the path of what belongs to this network namespace's director: its socket and its state.
 func directorFile(extension string) (string, error) {
-	cookie, err := datapath.NamespaceCookie()
+	cookie, err := namespace.Cookie()
 	if err != nil {
 		return "", err
 	}

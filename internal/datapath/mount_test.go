@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"drover/internal/namespace"
 )
 
 // privateRun gives the test a run folder of its own, with nothing mounted.
@@ -67,11 +69,11 @@ func TestMountsFromPrivateNamespace(t *testing.T) {
 	privateRun(t)
 	enterNamespace(t)
 	outside := fmt.Sprintf("/proc/self/task/%d/ns/mnt", unix.Gettid())
-	want, err := namespaceCookie()
+	want, err := namespace.Cookie()
 	must(t, err)
 	inPrivateMounts(t, func() error {
 		err := inMounts(outside, func() error {
-			if cookie, err := namespaceCookie(); err != nil || cookie != want {
+			if cookie, err := namespace.Cookie(); err != nil || cookie != want {
 				t.Errorf("network namespace %d (%v) in there, want %d", cookie, err, want)
 			}
 			return mountPins()

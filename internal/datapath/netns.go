@@ -1,64 +1,31 @@
 package datapath
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// namespaceCookie gives the cookie of the calling thread's network namespace: a number that no other
-// namespace has had or will have until the machine boots again. Inode numbers are reused at once.
-func namespaceCookie() (uint64, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, fmt.Errorf("open a socket for the network namespace's cookie: %w", err)
-	}
-	defer unix.Close(fd)
-	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if err != nil {
-		return 0, fmt.Errorf("read the network namespace's cookie: %w", err)
-	}
-	return cookie, nil
-}
+	"drover/internal/namespace"
+)
 
 // onOwnThread runs f on an OS thread of its own that ends with it, in the caller's network namespace.
 // There f may change its mount and network namespace; nothing else in the process notices.
 func onOwnThread(f func() error) error {
-	namespace, err := os.Open("/proc/thread-self/ns/net")
+	own, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return fmt.Errorf("open the network namespace: %w", err)
 	}
-	defer namespace.Close()
-	return throwAwayThread(func() error {
+	defer own.Close()
+	return namespace.OnOwnThread(func() error {
 		// The new thread is in the process's namespace, the caller's may be another.
-		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("join the network namespace: %w", err)
 		}
 		return f()
 	})
-}
-
-// throwAwayThread runs f on a thread that ends with it, and that is not the process's first: it is
-// the first by which /proc/PID shows the process, and it can't end.
-func throwAwayThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		err := errors.New("the function ended its goroutine")
-		defer func() { done <- err }()
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			err = throwAwayThread(f) // while this one is held, it gets another
-			runtime.UnlockOSThread()
-			return
-		}
-		err = f() // never unlocked: the runtime ends the thread with the goroutine
-	}()
-	return <-done
 }
 
 // liveNamespaces gives the cookies of the network namespaces that a thread is in or a mount holds.
@@ -77,7 +44,7 @@ func liveNamespaces() (map[uint64]bool, error) {
 			if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
 				continue // not ours to enter
 			}
-			cookie, err := namespaceCookie()
+			cookie, err := namespace.Cookie()
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"drover/internal/namespace"
 )
 
 // needRoot fails a test that makes namespaces, and says why.
@@ -150,24 +152,9 @@ func eventually(t *testing.T, within time.Duration, what string, ok func() bool)
 	}
 }
 
-func TestNamespaceCookie(t *testing.T) {
-	enterNamespace(t)
-	in := otherNamespace(t)
-	own, err := namespaceCookie()
-	must(t, err)
-	again, err := namespaceCookie()
-	must(t, err)
-	var other uint64
-	in(func() { other, err = namespaceCookie() })
-	must(t, err)
-	if own == 0 || own != again || own == other {
-		t.Errorf("cookies: own %d and %d, other %d", own, again, other)
-	}
-}
-
 func TestOnOwnThread(t *testing.T) {
 	enterNamespace(t)
-	own, err := namespaceCookie()
+	own, err := namespace.Cookie()
 	must(t, err)
 	var seen uint64
 	thread := unix.Gettid()
@@ -176,7 +163,7 @@ func TestOnOwnThread(t *testing.T) {
 		if unix.Gettid() == thread {
 			t.Error("ran on the caller's thread")
 		}
-		if seen, err = namespaceCookie(); err != nil {
+		if seen, err = namespace.Cookie(); err != nil {
 			return err
 		}
 		if _, err := netns.New(); err != nil { // must not reach the caller
@@ -187,31 +174,16 @@ func TestOnOwnThread(t *testing.T) {
 	if !errors.Is(err, failure) {
 		t.Errorf("error %v, want %v", err, failure)
 	}
-	after, err := namespaceCookie()
+	after, err := namespace.Cookie()
 	must(t, err)
 	if seen != own || after != own {
 		t.Errorf("cookie on the thread %d, afterwards %d, want %d", seen, after, own)
-	}
-	if err := onOwnThread(func() error { runtime.Goexit(); return nil }); err == nil {
-		t.Error("no error from a function that ended its goroutine")
-	}
-}
-
-// The first thread is what others see of the process.
-func TestThrowAwayThreadIsNotTheFirst(t *testing.T) {
-	for range 50 {
-		must(t, throwAwayThread(func() error {
-			if unix.Gettid() == unix.Getpid() {
-				t.Error("ran on the first thread")
-			}
-			return nil
-		}))
 	}
 }
 
 func TestLiveNamespaces(t *testing.T) {
 	enterNamespace(t)
-	own, err := namespaceCookie()
+	own, err := namespace.Cookie()
 	must(t, err)
 	mounted := mountedNamespace(t, func() error { return nil })
 	live, err := liveNamespaces()
@@ -237,7 +209,7 @@ func mountedNamespace(t *testing.T, f func() error) (cookie uint64) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
-		if cookie, err = namespaceCookie(); err != nil {
+		if cookie, err = namespace.Cookie(); err != nil {
 			return err
 		}
 		if err := f(); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf/link"
+
+	"drover/internal/namespace"
 )
 
 // folder is where the data path of one network namespace is pinned: <run folder>/bpf/<cookie>.
@@ -21,7 +23,7 @@ type folder struct {
 
 // ownFolder is that of the calling thread's network namespace, which may not exist.
 func ownFolder() (folder, error) {
-	cookie, err := namespaceCookie()
+	cookie, err := namespace.Cookie()
 	return folder{cookie}, err
 }
 

@@ -163,6 +163,3 @@ func pinFolders() ([]string, error) {
 
 // RunFolder holds all that Drover keeps until the next boot; DROVER_RUN moves it.
 func RunFolder() string { return runFolder() }
-
-// NamespaceCookie gives the number of the calling thread's network namespace, unique until the next boot.
-func NamespaceCookie() (uint64, error) { return namespaceCookie() }

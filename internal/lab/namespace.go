@@ -6,10 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"drover/internal/namespace"
 )
 
 // netnsFolder is where `ip netns` looks for names (ip-netns(8)).
@@ -21,13 +22,13 @@ func createNamespace(name string) (cookie uint64, err error) {
 	if err := shareNamespaces(); err != nil {
 		return 0, err
 	}
-	err = onOwnThread(func() error {
+	err = namespace.OnOwnThread(func() error {
 		ns, err := netns.NewNamed(name) // moves this thread into it
 		if err != nil {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 		defer ns.Close()
-		cookie, err = namespaceCookie()
+		cookie, err = namespace.Cookie()
 		return err
 	})
 	return cookie, err
@@ -61,7 +62,7 @@ func (l *Lab) ifOurs(name string, fn func() error) error {
 	if !ok {
 		return nil
 	}
-	return onOwnThread(func() error {
+	return namespace.OnOwnThread(func() error {
 		err := enterNamespace(name)
 		// EINVAL: a name without its mount, as after a boot where /run is on disk.
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EINVAL) {
@@ -70,7 +71,7 @@ func (l *Lab) ifOurs(name string, fn func() error) error {
 		if err != nil {
 			return err
 		}
-		found, err := namespaceCookie()
+		found, err := namespace.Cookie()
 		if err != nil || found != made {
 			return err
 		}
@@ -80,7 +81,7 @@ func (l *Lab) ifOurs(name string, fn func() error) error {
 
 // inNamespace runs fn on a thread inside the named namespace. It wraps fs.ErrNotExist if there is none.
 func inNamespace(name string, fn func() error) error {
-	return onOwnThread(func() error {
+	return namespace.OnOwnThread(func() error {
 		if err := enterNamespace(name); err != nil {
 			return err
 		}
@@ -98,35 +99,6 @@ func enterNamespace(name string) error {
 		return fmt.Errorf("enter namespace %s: %w", name, err)
 	}
 	return nil
-}
-
-// onOwnThread runs fn on an operating system thread that may change its namespaces at will: the
-// goroutine ends without unlocking it, so the runtime destroys the thread and no other goroutine
-// ever runs on it.
-func onOwnThread(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		err := errors.New("the function ended its goroutine")
-		defer func() { done <- err }() // also after runtime.Goexit, as t.FailNow does it
-		err = fn()
-	}()
-	return <-done
-}
-
-// namespaceCookie identifies the thread's network namespace. Unlike the inode number it is not used
-// again before the next boot.
-func namespaceCookie() (uint64, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, fmt.Errorf("read namespace cookie: %w", err)
-	}
-	defer unix.Close(fd)
-	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if err != nil {
-		return 0, fmt.Errorf("read namespace cookie: %w", err)
-	}
-	return cookie, nil
 }
 
 // ownSysfs gives the thread a mount namespace with the /sys of its network namespace, as `ip netns

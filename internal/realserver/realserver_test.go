@@ -17,7 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
-	"drover/internal/datapath"
+	"drover/internal/namespace"
 )
 
 var (
@@ -283,7 +283,7 @@ func TestForget(t *testing.T) {
 	if _, err := Up(Config{VIPs: []netip.Addr{vip4}, Record: path}); err != nil {
 		t.Fatal(err)
 	}
-	cookie, err := datapath.NamespaceCookie()
+	cookie, err := namespace.Cookie()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"drover/internal/datapath"
+	"drover/internal/namespace"
 )
 
 // Status is a real server as it stands.
@@ -30,7 +31,7 @@ type Status struct {
 // DefaultRecord gives the path of the record of the calling thread's network namespace:
 // <run folder>/realserver/<cookie>. Up makes the folder and Down leaves it; ForgetFolder removes an empty one.
 func DefaultRecord() (string, error) {
-	cookie, err := datapath.NamespaceCookie()
+	cookie, err := namespace.Cookie()
 	if err != nil {
 		return "", err
 	}
