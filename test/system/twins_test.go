@@ -3,6 +3,7 @@ package system
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"drover/internal/datapath"
@@ -33,9 +34,18 @@ func (w twin) counted(name string) uint64 {
 	return n
 }
 
-// streamFrom opens downloads until one is a server's.
+// streamFrom opens downloads until one is a server's. Their ports are of a range that no request has: a director
+// that knows a port from an earlier request would take the download to the server of that one.
 func (c *cluster) streamFrom(f lab.Family, server string) *stream {
 	c.t.Helper()
+	setRange := func(ports string) {
+		if _, err := c.Exec(c.t.Context(), lab.Client, "sysctl", "-w", "net.ipv4.ip_local_port_range="+ports); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	before := strings.TrimSpace(c.run(lab.Client, "sysctl -n net.ipv4.ip_local_port_range"))
+	setRange("20000 29999")
+	defer setRange(before)
 	for {
 		s, err := c.stream(f, 4*megabyte)
 		if err != nil {
