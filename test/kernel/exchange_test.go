@@ -13,10 +13,11 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// How long to wait for frames: for any at all, and for the second director's once the first has sent.
+// How long to wait for frames: for any at all, and for the second director's once the first has sent. The second
+// time is spent on differences alone, and a machine without KVM may stand still for longer than one thinks.
 const (
 	waitForAny  = 3 * time.Millisecond
-	waitForBoth = 300 * time.Millisecond
+	waitForBoth = 3 * time.Second
 )
 
 // exchange sends a packet to both directors and compares what comes out of them.

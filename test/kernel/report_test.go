@@ -104,19 +104,20 @@ func (p *pair) report(t *testing.T, c testCase, err error, try func([]string) er
 	if !errors.As(err, &found) {
 		t.Fatalf("%s: %v", c.name, err)
 	}
-	last, enough := err, budgetOf(t, shrinkTime)
+	last, again, enough := err, "not found again", budgetOf(t, shrinkTime)
 	c.lines = shrink(c.lines, trials, func(lines []string) bool {
 		if enough.over() {
 			return false
 		}
 		err := try(lines)
 		if errors.As(err, &found) {
-			last = err
+			last, again = err, "found again"
 			return true
 		}
 		return false
 	})
-	t.Errorf("%v\nto keep as test/kernel/testdata/cases/%s.txt:\n%s", last, c.name, indent(c.file()))
+	t.Errorf("a case to keep as test/kernel/testdata/cases/%s.txt:\n%s\n%s when parts of it were tried; the difference:\n%v",
+		c.name, indent(c.file()), again, last)
 }
 
 func indent(text string) string {

@@ -110,7 +110,7 @@ func hasPort(line string, base int) bool {
 }
 
 // countersTime is how long ip_vs may take to show what it has counted: it adds up every two seconds.
-const countersTime = 5 * time.Second
+const countersTime = 15 * time.Second
 
 // The listings by which the services of a case are compared.
 const (
