@@ -53,9 +53,9 @@ or warning, 6 for scripts without enable_script_security. Notes, about what has 
 	return cmd
 }
 
-var severityWords = map[config.Severity]string{config.Note: "note", config.Warning: "warning", config.Error: "error", config.Fatal: "fatal"}
+var severityWords = map[config.Severity]string{config.Note: "note", config.Warning: "warning", config.Error: "error"}
 
-var severityStyles = map[config.Severity]style{config.Note: faint, config.Warning: yellow, config.Error: red, config.Fatal: red}
+var severityStyles = map[config.Severity]style{config.Note: faint, config.Warning: yellow, config.Error: red}
 
 // jsonFinding is a finding for programs.
 type jsonFinding struct {
@@ -108,7 +108,7 @@ func drawFindings(p *printer, c *config.Config, findings []config.Finding) error
 	}
 	return p.printf("%s: %s, %s, %s; %s, %s, %s\n", c.File,
 		plural(len(c.VirtualServers), "virtual server"), plural(servers, "real server"), plural(checks, "check"),
-		plural(counts[config.Error]+counts[config.Fatal], "error"), plural(counts[config.Warning], "warning"), plural(counts[config.Note], "note"))
+		plural(counts[config.Error], "error"), plural(counts[config.Warning], "warning"), plural(counts[config.Note], "note"))
 }
 
 func newConfigShow(env *environment) *cobra.Command {

@@ -51,14 +51,9 @@ would move; 4 for a file that can't be read.`,
 }
 
 func makePlan(ctx context.Context, file, id string) (*director.Plan, error) {
-	next, findings, err := config.Load(file, config.Options{ID: id})
+	next, _, err := config.Load(file, config.Options{ID: id})
 	if err != nil {
 		return nil, &exitError{config.StatusUnreadable, err}
-	}
-	for _, f := range findings {
-		if f.Severity == config.Fatal {
-			return nil, &exitError{config.StatusUnreadable, errors.New(f.String())}
-		}
 	}
 	now, err := askDirector(ctx)
 	if errors.Is(err, api.ErrNotRunning) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,66 +60,58 @@ func (f *overrideFlags) request(server string) (api.OverrideRequest, error) {
 }
 
 func newServerDisable(env *environment) *cobra.Command {
-	var f overrideFlags
-	cmd := &cobra.Command{
-		Use:     "disable SERVER",
-		Short:   "Give a real server no new connections; what it does goes on",
-		Example: `  drover server disable 198.51.100.11 --reason "new kernel" --for 2h`,
-		Args:    exactArgs("SERVER", 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := f.request(args[0])
-			if err != nil {
-				return err
-			}
-			yes := true
-			r.Disabled = &yes
-			return override(cmd.Context(), env, r, "disabled")
-		},
-	}
-	f.add(cmd, true)
+	cmd := overrideCommand(env, true, "SERVER", func(r *api.OverrideRequest, _ []string) (string, error) {
+		yes := true
+		r.Disabled = &yes
+		return "disabled", nil
+	})
+	cmd.Use, cmd.Short = "disable SERVER", "Give a real server no new connections; what it does goes on"
+	cmd.Example = `  drover server disable 198.51.100.11 --reason "new kernel" --for 2h`
 	return cmd
 }
 
 func newServerEnable(env *environment) *cobra.Command {
-	var f overrideFlags
-	cmd := &cobra.Command{
-		Use:   "enable SERVER",
-		Short: "Clear the overrides of a real server: it is as the configuration and its checks say",
-		Args:  exactArgs("SERVER", 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := f.request(args[0])
-			if err != nil {
-				return err
-			}
-			r.Clear = true
-			return override(cmd.Context(), env, r, "as configured")
-		},
-	}
-	f.add(cmd, false)
+	cmd := overrideCommand(env, false, "SERVER", func(r *api.OverrideRequest, _ []string) (string, error) {
+		r.Clear = true
+		return "as configured", nil
+	})
+	cmd.Use, cmd.Short = "enable SERVER", "Clear the overrides of a real server: it is as the configuration and its checks say"
 	return cmd
 }
 
 func newServerWeight(env *environment) *cobra.Command {
+	cmd := overrideCommand(env, true, "SERVER WEIGHT", func(r *api.OverrideRequest, args []string) (string, error) {
+		weight, err := strconv.ParseInt(args[1], 10, 32)
+		if err != nil || weight < 0 || weight > 65535 {
+			return "", usageError("weight %q: want 0 to 65535", args[1])
+		}
+		w := int32(weight)
+		r.Weight = &w
+		return fmt.Sprintf("weight %d", w), nil
+	})
+	cmd.Use, cmd.Short = "weight SERVER WEIGHT", "Give a real server another weight"
+	return cmd
+}
+
+// overrideCommand sends a request that fill makes of the arguments, the first of which names the server; fill also says what the
+// server is then.
+func overrideCommand(env *environment, lasting bool, arguments string, fill func(*api.OverrideRequest, []string) (string, error)) *cobra.Command {
 	var f overrideFlags
 	cmd := &cobra.Command{
-		Use:   "weight SERVER WEIGHT",
-		Short: "Give a real server another weight",
-		Args:  exactArgs("SERVER WEIGHT", 2),
+		Args: exactArgs(arguments, len(strings.Fields(arguments))),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			weight, err := strconv.ParseInt(args[1], 10, 32)
-			if err != nil || weight < 0 || weight > 65535 {
-				return usageError("weight %q: want 0 to 65535", args[1])
-			}
 			r, err := f.request(args[0])
 			if err != nil {
 				return err
 			}
-			w := int32(weight)
-			r.Weight = &w
-			return override(cmd.Context(), env, r, fmt.Sprintf("weight %d", w))
+			what, err := fill(&r, args)
+			if err != nil {
+				return err
+			}
+			return override(cmd.Context(), env, r, what)
 		},
 	}
-	f.add(cmd, true)
+	f.add(cmd, lasting)
 	return cmd
 }
 

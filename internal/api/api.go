@@ -3,6 +3,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 }
 
 func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
-	snapshot, err := s.Director.Checks(r.Context())
+	snapshot, err := s.Director.Snapshot(r.Context())
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	wait := r.FormValue("wait") == "true"
 	if wait {
-		ctx, cancel := contextFor(r, longestWait)
+		ctx, cancel := context.WithTimeout(r.Context(), longestWait)
 		defer cancel()
 		r = r.WithContext(ctx)
 	}

@@ -90,7 +90,3 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	})
 	return context.WithValue(ctx, peerKey{}, p)
 }
-
-func contextFor(r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), d)
-}

@@ -105,7 +105,7 @@ func truth(yes bool) float64 {
 }
 
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
-	snapshot, err := s.Director.Checks(r.Context())
+	snapshot, err := s.Director.Snapshot(r.Context())
 	if err != nil {
 		return err
 	}

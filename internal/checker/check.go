@@ -46,7 +46,7 @@ const (
 
 // Timing says when a check is asked.
 type Timing struct {
-	Delay      time.Duration // delay_loop: from the end of one question to the next
+	Delay      time.Duration // delay_loop: from one question to the next, and at least half of it from an answer
 	Warmup     time.Duration // the first question comes at a random moment before; 0: at once
 	Timeout    time.Duration // connect_timeout: of each step that waits for the server
 	Retry      int           // failures after which a server that is up fails, less one

@@ -114,7 +114,8 @@ func (r *Runner) ask(ctx context.Context, run *run) {
 	if waits, ok := asker.(interface{ interrupt() }); ok {
 		defer context.AfterFunc(ctx, waits.interrupt)()
 	}
-	timer := time.NewTimer(randomUpTo(run.check.Warmup))
+	due := schedule{every: run.check.Delay, next: time.Now().Add(randomUpTo(run.check.Warmup))}
+	timer := time.NewTimer(time.Until(due.next))
 	defer timer.Stop()
 	for {
 		select {
@@ -127,7 +128,7 @@ func (r *Runner) ask(ctx context.Context, run *run) {
 			return // what was interrupted has not failed
 		}
 		was := run.state // only this goroutine writes it
-		next, report, wait := step(was, result, &run.check.Timing)
+		next, report, retry := step(was, result, &run.check.Timing)
 		run.mu.Lock()
 		run.state = next
 		run.mu.Unlock()
@@ -139,8 +140,26 @@ func (r *Runner) ask(ctx context.Context, run *run) {
 				return
 			}
 		}
-		timer.Reset(wait)
+		if retry {
+			timer.Reset(run.check.RetryDelay)
+		} else {
+			timer.Reset(due.after(time.Now()))
+		}
 	}
+}
+
+// A schedule is when a check is asked: at a moment of its own, and every so often from there. What holds the machine up, or
+// makes many servers fail at once, bunches questions; they part again, as each keeps its own moments.
+type schedule struct {
+	every time.Duration
+	next  time.Time
+}
+
+// after gives how long to wait from now until the check is due, which is at least half of its delay, and moves on.
+func (s *schedule) after(now time.Time) time.Duration {
+	late := now.Add(s.every / 2).Sub(s.next)
+	s.next = s.next.Add((late/s.every + 1) * s.every)
+	return s.next.Sub(now)
 }
 
 func randomUpTo(d time.Duration) time.Duration {

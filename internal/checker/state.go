@@ -1,8 +1,6 @@
 package checker
 
-import "time"
-
-// step gives the state after an answer, whether that is worth a report, and how long to wait until the next question.
+// step gives the state after an answer, the report of it, and whether the next question is a retry, before the check's delay.
 //
 //	       a success                        retry+1 failures, one after the other
 //	[down] ---------> [up, no failures] ... [up, failures] ---------------------> [down]
@@ -11,22 +9,20 @@ import "time"
 //	  +-- the very first answer of all: one failure is enough
 //
 // Weights are the last answer's, but a failure leaves them.
-func step(s State, r Result, t *Timing) (next State, report Report, wait time.Duration) {
+func step(s State, r Result, t *Timing) (next State, report Report, retry bool) {
 	next = s
 	next.HasRun, next.Last = true, r
-	wait = t.Delay
 	if r.OK {
 		next.Up, next.Failures, next.Weight = true, 0, r.Weight
 	} else {
 		next.Failures++
 		next.Weight = s.Weight
 		switch {
-		case !s.Up: // it stays down, and its failures are not counted: who asks sees when it went down
-			next.Failures = s.Failures + 1
+		case !s.Up: // it stays down
 		case !s.HasRun || next.Failures > t.Retry:
 			next.Up = false
 		default:
-			wait = t.RetryDelay
+			retry = true
 		}
 	}
 	if next.Up != s.Up {
@@ -34,7 +30,7 @@ func step(s State, r Result, t *Timing) (next State, report Report, wait time.Du
 	}
 	report.State = next
 	report.Changed = next.Up != s.Up || next.Weight != s.Weight || r.OK && r.SetsWeight != s.Last.SetsWeight
-	return next, report, wait
+	return next, report, retry
 }
 
 // worthTelling tells whether a report is for others: a change, the first answer, or with log_all_failures each failure of

@@ -42,7 +42,7 @@ func TestStep(t *testing.T) {
 			state := c.begin
 			var words []string
 			for _, answer := range c.answers {
-				next, report, wait := step(state, Result{OK: answer == '+'}, &timing)
+				next, report, retry := step(state, Result{OK: answer == '+'}, &timing)
 				word := "d"
 				if next.Up {
 					word = "u"
@@ -50,7 +50,7 @@ func TestStep(t *testing.T) {
 				if report.Changed {
 					word = strings.ToUpper(word)
 				}
-				if wait == timing.RetryDelay {
+				if retry {
 					word += "'"
 				}
 				words = append(words, word)
@@ -60,6 +60,28 @@ func TestStep(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSchedule: questions that a stall has bunched part again; two of one check do not follow each other too closely.
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name        string
+		asked, want time.Duration // after begin, when it was due
+	}{
+		{"at its moment", 0, 10 * time.Second},
+		{"a little late", time.Second, 10 * time.Second},
+		{"nearly half a delay late", 4900 * time.Millisecond, 10 * time.Second},
+		{"so late that the next would follow too closely", 6 * time.Second, 20 * time.Second},
+		{"after many", 93 * time.Second, 100 * time.Second},
+	} {
+		s := schedule{every: 10 * time.Second, next: begin}
+		now := begin.Add(c.asked)
+		if got := c.asked + s.after(now); got != c.want {
+			t.Errorf("%s: due at %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 
@@ -106,7 +128,7 @@ func TestRunner(t *testing.T) {
 		r.Set([]Check{check}, map[Key]State{check.Key(): {Up: true}})
 		expect("a reload starts nothing anew")
 		time.Sleep(5 * time.Second)
-		expect("a success", "21s up=true changed=true")
+		expect("a success, at a moment of the check's own", "20s up=true changed=true")
 		r.Set(nil, nil)
 		time.Sleep(time.Minute)
 		expect("nothing is asked any more")

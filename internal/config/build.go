@@ -136,7 +136,7 @@ var rootRows = []row{
 	{"net_namespace", Noted, "start the director in the namespace: ip netns exec NAME drover director", nil},
 	{"net_namespace_ipvs", Noted, "the director works in the network namespace that it is started in", nil},
 	{"namespace_with_ipsets", Noted, "no ipsets are used", nil},
-	{"instance", Noted, "it names keepalived's files of process IDs; -p names Drover's", func(b *builder, s *Statement) { b.config.Global.Instance = b.text(s) }},
+	{"instance", Noted, "it names keepalived's files of process IDs; -p names Drover's", nil},
 	{"use_pid_dir", Noted, "the process ID is written to the file that -p names", nil},
 	{"linkbeat_use_polling", Noted, "links are watched by netlink", nil},
 	{"child_wait_time", Noted, "there are no child processes but scripts", nil},

@@ -55,9 +55,7 @@ func (b *builder) finishVirtual(v *virtualBuild, seen map[lvs.ServiceKey]Positio
 		return false
 	}
 	v.Name = v.name()
-	v.Delay = *orElse(v.settings.delay, ptr(defaultDelay))
 	v.Alpha = *orElse(v.settings.alpha, ptr(false))
-	v.VirtualHost = v.settings.virtualHost
 	v.SMTPAlert = *orElse(v.smtpAlert, orElse(b.config.Global.SMTPAlertChecker, orElse(b.config.Global.SMTPAlert, ptr(false))))
 	b.reals(v)
 	b.sorry(v)
@@ -177,10 +175,8 @@ func (b *builder) reals(v *virtualBuild) {
 		}
 		names[r.Name] = true
 		r.Inhibit = *orElse(r.inhibit, &v.inhibit)
-		r.Alpha = *orElse(r.settings.alpha, &v.Alpha)
 		r.SlowStart = *orElse(r.slowStart, &v.slowStart)
 		r.SMTPAlert = *orElse(r.smtpAlert, orElse(v.smtpAlert, orElse(b.config.Global.SMTPAlertChecker, orElse(b.config.Global.SMTPAlert, ptr(true)))))
-		r.VirtualHost = r.settings.virtualHost
 		for _, c := range r.checks {
 			if check, ok := b.finishCheck(c, r, v, checkedAt(r.addr, r.Destination.Addr)); ok {
 				r.Checks = append(r.Checks, check)

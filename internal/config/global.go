@@ -2,7 +2,6 @@ package config
 
 import (
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -98,9 +97,6 @@ func (b *builder) readSMTPServer(s *Statement) {
 		}
 	}
 	global(b).SMTPHost = net.JoinHostPort(host, strconv.Itoa(port))
-	if a, err := netip.ParseAddr(host); err == nil {
-		global(b).SMTPServer = netip.AddrPortFrom(a, uint16(port))
-	}
 }
 
 func (b *builder) readFlushOnStop(s *Statement) {

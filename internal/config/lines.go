@@ -5,11 +5,9 @@ import (
 	"strings"
 )
 
-// decomment takes off a line's comment: from # or ! outside of quotes to its end.
-func decomment(line string) string {
-	if strings.IndexByte(line, '#') < 0 && strings.IndexByte(line, '!') < 0 {
-		return line
-	}
+// scanOutside calls visit with the place of each byte that is outside of quotes, and goes on where visit says; a negative
+// place ends the scan. It is false for a line with a quote that is not closed.
+func scanOutside(line string, visit func(i int) (next int)) (closed bool) {
 	var quote byte
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
@@ -21,11 +19,29 @@ func decomment(line string) string {
 			}
 		case c == '"' || c == '\'':
 			quote = c
-		case c == '#' || c == '!':
-			return line[:i]
+		default:
+			if i = visit(i); i < 0 {
+				return true
+			}
 		}
 	}
-	return line
+	return quote == 0
+}
+
+// decomment takes off a line's comment: from # or ! outside of quotes to its end.
+func decomment(line string) string {
+	if !strings.ContainsAny(line, "#!") {
+		return line
+	}
+	end := len(line)
+	scanOutside(line, func(i int) int {
+		if line[i] == '#' || line[i] == '!' {
+			end = i
+			return -1
+		}
+		return i
+	})
+	return line[:end]
 }
 
 // emit makes the statements of a line that needs nothing more but to be cut at its braces.
@@ -53,26 +69,15 @@ func (r *reader) emit(line string) error {
 // scanBraces calls brace with the place of each brace that begins or ends a block. It is false for a line with a quote that
 // is not closed.
 func scanBraces(line string, brace func(i int)) (closed bool) {
-	var quote byte
-	for i := 0; i < len(line); i++ {
+	return scanOutside(line, func(i int) int {
 		switch c := line[i]; {
-		case c == '\\' && quote != 0:
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '"' || c == '\'':
-			quote = c
 		case c == '$' && strings.HasPrefix(line[i+1:], "{"): // a parameter that is not defined stays as it is
-			if n := strings.IndexByte(line[i:], '}'); n > 0 {
-				i += n
-			}
+			return i + max(strings.IndexByte(line[i:], '}'), 0)
 		case (c == '{' || c == '}') && isBrace(line, i):
 			brace(i)
 		}
-	}
-	return quote == 0
+		return i
+	})
 }
 
 // isBrace tells a block's brace from one in a word: it has a blank, an end or another brace at one side.

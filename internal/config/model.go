@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"time"
 
 	"drover/internal/checker"
@@ -39,9 +38,7 @@ type VirtualServer struct {
 	Group    string           // of a virtual_server_group, or empty
 	Services []lvs.ServiceKey // what the pool serves, in the file's order
 	// Scheduler, Flags, Timeout, Netmask, PrefixLen and PE; its key is not used.
-	Template    lvs.Service
-	VirtualHost string
-	Delay       time.Duration // delay_loop
+	Template lvs.Service
 
 	RealServers []RealServer
 	Sorry       *RealServer // sorry_server
@@ -65,9 +62,7 @@ type RealServer struct {
 	At          Position
 	Name        string // as keepalived writes it: "[192.0.2.11]:tcp:80"
 	Destination lvs.Destination
-	Inhibit     bool // inhibit_on_failure: weight 0 instead of leaving
-	Alpha       bool
-	VirtualHost string
+	Inhibit     bool          // inhibit_on_failure: weight 0 instead of leaving
 	SlowStart   time.Duration // over which a server that comes back gets its weight (Drover's own)
 
 	Checks               []checker.Check
@@ -88,8 +83,7 @@ type Global struct {
 	RouterID          string
 	NotificationEmail []string
 	EmailFrom         string
-	SMTPHost          string         // host:port, or empty
-	SMTPServer        netip.AddrPort // the same, where it is an address
+	SMTPHost          string // host:port, or empty
 	SMTPHelo          string
 	SMTPTimeout       time.Duration // smtp_connect_timeout
 	SMTPAlert         *bool         // smtp_alert: the default of all; nil: not said
@@ -110,10 +104,8 @@ type Global struct {
 
 	Sync *SyncDaemon // lvs_sync_daemon, or nil
 
-	LogAllFailures bool // checker_log_all_failures
-	StartupDelay   time.Duration
-	Instance       string // of the `instance` keyword
-	NetNamespace   string
+	LogAllFailures bool          // checker_log_all_failures
+	StartupDelay   time.Duration // vrrp_startup_delay
 }
 
 // A FIFO is a pipe that is told what happens, and by choice a program that reads it.

@@ -220,7 +220,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("$A= \\\n~SEQ(B,1,3) ${B} { \\\n}\n$A\n~LST({a,b},{1,2}) @x ${a}\ninclude *\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "include") || len(text) > 4096 {
-			t.Skip("it would read the machine's files, or is as another")
+			return // it would read the machine's files, or is as another
 		}
 		c, _, err := Load(writeFile(t, text), Options{ID: "x"})
 		if err == nil {

@@ -35,7 +35,6 @@ const (
 	Note    Severity = iota // accepted, and has no effect here; keepalived says nothing of it
 	Warning                 // keepalived loads the file and warns
 	Error                   // keepalived loads the file without what is wrong, and -t fails
-	Fatal                   // the file cannot be loaded
 )
 
 // String gives "FILE:LINE: KEYWORD: REASON".

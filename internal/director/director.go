@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"drover/internal/checker"
@@ -67,7 +66,6 @@ type Director struct {
 	requests chan func()
 	done     chan struct{} // closed when the loop has ended
 	events   *journal
-	latest   atomic.Pointer[Snapshot] // nil: to be made anew
 
 	// What follows belongs to the loop.
 	checks    *checker.Runner
@@ -184,10 +182,13 @@ func (d *Director) takeReports(r checker.Report) {
 }
 
 func (d *Director) take(r checker.Report) {
+	places := d.byCheck[r.Key]
+	if len(places) == 0 {
+		return // of a check that has gone while its report waited
+	}
 	was := d.known[r.Key]
 	d.known[r.Key] = r.State
-	d.latest.Store(nil)
-	for _, at := range d.byCheck[r.Key] {
+	for _, at := range places {
 		p := d.pools[at.pool]
 		d.tellCheck(p, at, was, r)
 		p.touched = p.touched || r.Changed

@@ -20,7 +20,6 @@ func (d *Director) settle() {
 	if len(touched) == 0 && d.failed == nil {
 		return
 	}
-	d.latest.Store(nil)
 	now := d.options.Now()
 	for _, p := range touched {
 		p.judge(now, d.known, d.overrides)
@@ -52,8 +51,8 @@ func (d *Director) guard(now time.Time) (turned bool) {
 	}
 	var seen []pool.Seen
 	for _, p := range d.pools {
-		for i, v := range p.verdicts {
-			seen = append(seen, pool.Seen{Alive: d.alive(p, i, v), Since: p.since[i]})
+		for i := range p.verdicts {
+			seen = append(seen, pool.Seen{Alive: d.alive(p, i), Since: p.since[i]})
 		}
 	}
 	was := d.holding
@@ -72,7 +71,7 @@ func (d *Director) guard(now time.Time) (turned bool) {
 }
 
 // alive is what the checks alone say of a server.
-func (d *Director) alive(p *poolState, server int, _ pool.Verdict) bool {
+func (d *Director) alive(p *poolState, server int) bool {
 	for _, key := range p.checks[server] {
 		if !d.known[key].Up {
 			return false

@@ -75,23 +75,10 @@ type CheckStatus struct {
 	SharedBy int            `json:"shared_by"` // real servers whose check it is
 }
 
-// Snapshot gives what the director knows now.
-func (d *Director) Snapshot(ctx context.Context) (*Snapshot, error) {
-	if s := d.latest.Load(); s != nil {
-		return s, nil
-	}
-	var s *Snapshot
-	err := d.do(ctx, func() {
-		s = d.snapshot()
-		d.latest.Store(s)
-	})
+// Snapshot gives what the director knows now, with the last answer of each check.
+func (d *Director) Snapshot(ctx context.Context) (s *Snapshot, err error) {
+	err = d.do(ctx, func() { s = d.snapshot() })
 	return s, err
-}
-
-// Checks gives the checks as they are at this moment, with their last answers, which a Snapshot may not have.
-func (d *Director) Checks(ctx context.Context) (*Snapshot, error) {
-	d.latest.Store(nil)
-	return d.Snapshot(ctx)
 }
 
 // Events gives what has happened after the event numbered seq, and waits for something where nothing has.

@@ -19,7 +19,6 @@ type Origin struct {
 func (d *Director) record(e Event) {
 	e.Time = d.options.Now()
 	e = d.events.add(e)
-	d.latest.Store(nil)
 	if d.options.Tell != nil {
 		d.options.Tell.Tell(e)
 	}
