@@ -61,6 +61,9 @@ type Endpoint struct {
 	Bind      netip.AddrPort `json:",omitzero"`  // bindto and bind_port; the zero address or port is chosen by the kernel
 	Interface string         `json:",omitempty"` // bind_if
 	Mark      uint32         `json:",omitempty"` // fwmark: SO_MARK of the socket
+	// Via is the server that is behind Addr, where that is the VIP (check_via). Unless Bind says otherwise it is asked from
+	// the address that this host has towards Via: by itself the kernel would take the VIP, and the server has that too.
+	Via netip.Addr `json:",omitzero"`
 }
 
 // HTTP is HTTP_GET and SSL_GET.

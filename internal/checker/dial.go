@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -17,11 +18,15 @@ import (
 // dial connects to where a check asks, from where it is to ask, within the check's timeout.
 func (c *Check) dial(ctx context.Context, network string) (net.Conn, error) {
 	d := net.Dialer{Timeout: c.Timing.Timeout, KeepAlive: -1, FallbackDelay: -1, Control: c.control}
-	if c.Bind.IsValid() {
+	bind, err := c.source()
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	if bind.IsValid() {
 		if network == "udp" {
-			d.LocalAddr = net.UDPAddrFromAddrPort(c.Bind)
+			d.LocalAddr = net.UDPAddrFromAddrPort(bind)
 		} else {
-			d.LocalAddr = net.TCPAddrFromAddrPort(c.Bind)
+			d.LocalAddr = net.TCPAddrFromAddrPort(bind)
 		}
 	}
 	d.SetMultipathTCP(false)
@@ -31,6 +36,21 @@ func (c *Check) dial(ctx context.Context, network string) (net.Conn, error) {
 	}
 	return conn, nil
 }
+
+// source gives from where a check asks; the zero address is chosen by the kernel.
+func (c *Check) source() (netip.AddrPort, error) {
+	if !c.Via.IsValid() || c.Bind.Addr().IsValid() && !c.Bind.Addr().IsUnspecified() {
+		return c.Bind, nil
+	}
+	towards, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.Via, discardPort))) // sends nothing
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer towards.Close()
+	return netip.AddrPortFrom(towards.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), c.Bind.Port()), nil
+}
+
+const discardPort = 9 // RFC 863
 
 // control sets what a socket must have before it connects.
 func (c *Check) control(_, _ string, raw syscall.RawConn) error {

@@ -14,7 +14,7 @@ func Load(file string, o Options) (*Config, []Finding, error) {
 	if err != nil {
 		return nil, findings, err
 	}
-	b := &builder{config: &Config{File: file}, groups: map[string]*group{}, files: map[string]*trackFile{}, findings: findings}
+	b := &builder{config: &Config{File: file}, groups: map[string]*group{}, files: map[string]*trackFile{}, marks: map[uint32]bool{}, findings: findings}
 	b.config.Global = defaultGlobal()
 	b.config.VRRP.Defaults = defaultVRRP()
 	b.walk(rootBlock, statements)
@@ -44,6 +44,7 @@ type builder struct {
 	servers []*virtualBuild
 	groups  map[string]*group
 	files   map[string]*trackFile
+	marks   map[uint32]bool // of checks by the VIP
 	vrrp    vrrpBuild
 	ssl     sslBuild
 	sslAt   Position   // of the block

@@ -1,12 +1,14 @@
 package config
 
 import (
+	"hash/fnv"
 	"math"
 	"net/netip"
 	"slices"
 	"time"
 
 	"drover/internal/checker"
+	"drover/internal/lvs"
 )
 
 // A checkBuild is a check while it is read.
@@ -171,7 +173,55 @@ func (b *builder) finishCheck(c *checkBuild, r *realBuild, v *virtualBuild, addr
 		check.Bind = netip.AddrPortFrom(bind, uint16(c.from))
 	}
 	check.Mark = uint32(c.mark)
+	if *orElse(s.via, ptr(false)) {
+		b.viaVIP(c, &check, r, v)
+	}
 	return check, b.finishKind(c, &check, s)
+}
+
+// viaVIP has a check ask the VIP. Its packets have a mark by which the data path gives them to the server: the mark has a
+// service of its own, with this server alone.
+func (b *builder) viaVIP(c *checkBuild, check *checker.Check, r *realBuild, v *virtualBuild) {
+	key := v.Services[0]
+	switch {
+	case key.Mark != 0 || key.Addr.Port() == 0:
+		b.warn(c.at, "check_via", "%s has no address and port to ask: the check asks the server", v.title())
+		return
+	case check.Kind == checker.KindMisc || check.Kind == checker.KindFile || check.Kind == checker.KindPing:
+		return // it asks no port
+	case check.Kind == checker.KindUDP || check.Kind == checker.KindDNS:
+		// The data path knows a client's port for minutes after its last packet, and another check may have it then.
+		b.warn(c.at, "check_via", "a check by UDP asks the server")
+		return
+	case check.Mark != 0 || c.ip.IsValid() || c.port > 0:
+		b.warn(c.at, "check_via", "fwmark, connect_ip and connect_port have no meaning with it: they are ignored")
+	}
+	if r.ViaMark == 0 {
+		r.ViaMark = b.viaMark(v.Name + " " + r.Name)
+	}
+	check.Addr, check.Mark = key.Addr, r.ViaMark
+	if r.Destination.Forwarding != lvs.Masquerade {
+		check.Via = r.Destination.Addr.Addr() // by NAT the answer to the VIP comes by the server's gateway
+	}
+}
+
+// Marks of checks are from here on, and have 28 bits to be apart in.
+const (
+	viaMarks    = 0x4000_0000
+	viaMarkBits = 0x0fff_ffff
+)
+
+// viaMark gives a name's mark, which stays the same over reloads and restarts unless two names meet.
+func (b *builder) viaMark(name string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(name)) //nolint:errcheck // it never fails
+	for n := h.Sum32(); ; n++ {
+		mark := viaMarks | n&viaMarkBits
+		if !b.marks[mark] {
+			b.marks[mark] = true
+			return mark
+		}
+	}
 }
 
 func (b *builder) finishKind(c *checkBuild, check *checker.Check, s settings) bool {

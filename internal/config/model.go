@@ -65,7 +65,9 @@ type RealServer struct {
 	Inhibit     bool          // inhibit_on_failure: weight 0 instead of leaving
 	SlowStart   time.Duration // over which a server that comes back gets its weight (Drover's own)
 
-	Checks               []checker.Check
+	Checks []checker.Check
+	// ViaMark is the firewall mark of the checks that go by the VIP (check_via); 0: none does.
+	ViaMark              uint32
 	NotifyUp, NotifyDown *Script
 	SMTPAlert            bool
 }

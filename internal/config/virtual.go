@@ -14,7 +14,7 @@ import (
 
 // settings are what checks inherit: from the virtual server, then the real server, then their own block. nil: not said.
 type settings struct {
-	alpha, logAll                      *bool
+	alpha, logAll, via                 *bool
 	timeout, retryDelay, warmup, delay *time.Duration
 	retry                              *int
 	virtualHost                        string
@@ -22,7 +22,7 @@ type settings struct {
 
 // or fills in what is not said from what is around.
 func (s settings) or(around settings) settings {
-	s.alpha, s.logAll = orElse(s.alpha, around.alpha), orElse(s.logAll, around.logAll)
+	s.alpha, s.logAll, s.via = orElse(s.alpha, around.alpha), orElse(s.logAll, around.logAll), orElse(s.via, around.via)
 	s.timeout, s.retryDelay = orElse(s.timeout, around.timeout), orElse(s.retryDelay, around.retryDelay)
 	s.warmup, s.delay, s.retry = orElse(s.warmup, around.warmup), orElse(s.delay, around.delay), orElse(s.retry, around.retry)
 	if s.virtualHost == "" {
@@ -88,6 +88,16 @@ func settingRows(retries int, at func(*builder) *settings) []row {
 		{"warmup", Acted, "", duration(0, longest, func(b *builder) **time.Duration { return &at(b).warmup })},
 		{"alpha", Acted, "", truthOrUnset(func(b *builder) **bool { return &at(b).alpha })},
 		{"log_all_failures", Acted, "", truthOrUnset(func(b *builder) **bool { return &at(b).logAll })},
+		{"check_via", Acted, "Drover's own: vip sends the check's packets to the VIP, and to this server, the way that clients' go; server, as without, to the server", func(b *builder, s *Statement) {
+			switch text := b.text(s); text {
+			case "vip", "server":
+				via := text == "vip"
+				at(b).via = &via
+			case "":
+			default:
+				b.wrong(s, "%q: want vip or server", text)
+			}
+		}},
 	}
 }
 

@@ -43,7 +43,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_FORWARD_FRAGMENT, Counter{Name: "fragment", Verdict: verdictForward, Help: "a later fragment that followed its first"}},
 	{directorOutcomeOUTCOME_FORWARD_STATELESS, Counter{Name: "stateless", Verdict: verdictForward, Help: "by direct routing or a tunnel without an entry: the table is full"}},
 	{directorOutcomeOUTCOME_FORWARD_TUNNEL, Counter{Name: "tunnel", Verdict: verdictForward, Help: "to a server in a tunnel"}},
-	{directorOutcomeOUTCOME_FORWARD_LOCAL_CLIENT, Counter{Name: "local_client", Verdict: verdictForward, Help: "a server's reply to a client on this host by NAT"}},
+	{directorOutcomeOUTCOME_FORWARD_LOCAL_CLIENT, Counter{Name: "local_client", Verdict: verdictForward, Help: "a server's reply to a client on this host"}},
 	{directorOutcomeOUTCOME_HOLD_FRAGMENT, Counter{Name: "fragment", Verdict: verdictHold, Help: "a fragment that came before its datagram's first, and waits for it"}},
 	{directorOutcomeOUTCOME_HOLD_REPLAY, Counter{Name: "replay", Verdict: verdictHold, Help: "a fragment that begins the replay of those that wait, and is judged with them"}},
 	{directorOutcomeOUTCOME_ANSWER_UNREACHABLE, Counter{Name: "unreachable", Verdict: verdictAnswer, Help: "port unreachable: no server takes connections"}},

@@ -641,6 +641,7 @@ const (
 	directorMapFirstReplicas     = "first_replicas"
 	directorMapFragments         = "fragments"
 	directorMapHeldFragments     = "held_fragments"
+	directorMapHostMarks         = "host_marks"
 	directorMapIngressMacs       = "ingress_macs"
 	directorMapLocalities        = "localities"
 	directorMapMarkRules         = "mark_rules"
@@ -801,6 +802,7 @@ type directorMapSpecs struct {
 	FirstReplicas  *ebpf.MapSpec `ebpf:"first_replicas"`
 	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
+	HostMarks      *ebpf.MapSpec `ebpf:"host_marks"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
 	Localities     *ebpf.MapSpec `ebpf:"localities"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
@@ -885,6 +887,7 @@ type directorMaps struct {
 	FirstReplicas  *ebpf.Map `ebpf:"first_replicas"`
 	Fragments      *ebpf.Map `ebpf:"fragments"`
 	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
+	HostMarks      *ebpf.Map `ebpf:"host_marks"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
 	Localities     *ebpf.Map `ebpf:"localities"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
@@ -936,6 +939,7 @@ func (m *directorMaps) Close() error {
 		m.FirstReplicas,
 		m.Fragments,
 		m.HeldFragments,
+		m.HostMarks,
 		m.IngressMacs,
 		m.Localities,
 		m.MarkRules,

@@ -4,12 +4,13 @@ import "sync/atomic"
 
 // USES_* of bpf/types.h: what the programs need not look for unless it is there.
 const (
-	usesMarks   = 0x1
-	usesAccess  = 0x2
-	usesStandby = 0x4
-	usesFTP     = 0x8
-	usesAnyPort = 0x10
-	usesLocal   = 0x20
+	usesMarks     = 0x1
+	usesAccess    = 0x2
+	usesStandby   = 0x4
+	usesFTP       = 0x8
+	usesAnyPort   = 0x10
+	usesLocal     = 0x20
+	usesHostMarks = 0x40
 )
 
 const ftpPort = 21
@@ -24,7 +25,7 @@ func (t *Table) setUses(mask, on uint32) {
 func usesOf(key directorServiceKey) uint32 {
 	switch {
 	case key.isMark():
-		return 0
+		return usesHostMarks
 	case key.Port == 0:
 		return usesAnyPort
 	case key.Port == bigEndian(ftpPort):
@@ -46,12 +47,12 @@ func (t *Table) addUses(changed []*stagedService) {
 
 // settleUses switches off what no service needs any more.
 func (t *Table) settleUses() {
-	const ports = usesFTP | usesAnyPort
+	const ofServices = usesFTP | usesAnyPort | usesHostMarks
 	var on uint32
 	for key := range t.stored {
-		if on |= usesOf(key); on == ports {
+		if on |= usesOf(key); on == ofServices {
 			break
 		}
 	}
-	t.setUses(ports, on)
+	t.setUses(ofServices, on)
 }

@@ -23,7 +23,7 @@ func (d *Director) apply(pools []*poolState) {
 	wanted := make([][]lvs.ServiceState, len(pools))
 	same := true
 	for i, p := range pools {
-		wanted[i] = pool.Services(p.vs, p.state, p.verdicts)
+		wanted[i] = append(pool.Services(p.vs, p.state, p.verdicts), pool.Via(p.vs)...)
 		same = same && equalServices(p.applied, wanted[i])
 	}
 	gone := d.unwanted()
@@ -54,6 +54,9 @@ func (d *Director) unwanted() map[lvs.ServiceKey][]destinationAddr {
 	for _, p := range d.pools {
 		for _, key := range p.vs.Services {
 			delete(gone, key)
+		}
+		for _, s := range pool.Via(p.vs) {
+			delete(gone, s.ServiceKey)
 		}
 	}
 	return gone

@@ -25,6 +25,23 @@ func Services(vs *config.VirtualServer, is State, verdicts []Verdict) []lvs.Serv
 	return services
 }
 
+// Via gives the services by which checks reach their servers through the data path (check_via vip): each has a firewall mark
+// and one server, also one that is not in the pool.
+func Via(vs *config.VirtualServer) []lvs.ServiceState {
+	var services []lvs.ServiceState
+	for i := range vs.RealServers {
+		rs := &vs.RealServers[i]
+		if rs.ViaMark == 0 {
+			continue
+		}
+		key := lvs.ServiceKey{Mark: rs.ViaMark, Family: vs.Services[0].Family}
+		d := rs.Destination
+		d.Weight, d.Upper, d.Lower = 1, 0, 0
+		services = append(services, lvs.ServiceState{Service: lvs.Service{ServiceKey: key, Scheduler: "rr"}, Destinations: []lvs.Destination{d}})
+	}
+	return services
+}
+
 // forKey gives a server the port of the service where its own cannot be another: by DR and TUN packets arrive as they
 // were sent.
 func forKey(d lvs.Destination, key lvs.ServiceKey) lvs.Destination {

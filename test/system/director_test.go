@@ -1,9 +1,11 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,18 +21,28 @@ import (
 
 // pool is a virtual server of the lab's VIP, with a TCP_CHECK each second for each server.
 func pool(c lab.Config, more string, servers ...int) string {
-	kind := map[lab.Mode]string{lab.DR: "DR", lab.NAT: "NAT", lab.TUN: "TUN"}[c.Mode]
+	return poolOf(c, lab.V4, more, servers...)
+}
+
+func poolOf(c lab.Config, f lab.Family, more string, servers ...int) string {
+	kind, back, port := "DR", map[lab.Family]string{lab.V4: "192.0.2.1", lab.V6: "2001:db8:2::1"}, 80
+	switch c.Mode {
+	case lab.NAT:
+		kind, port = "NAT", 8080
+	case lab.TUN:
+		kind = "TUN type gue port 6080"
+	}
+	if c.Mode != lab.DR {
+		back = map[lab.Family]string{lab.V4: "198.51.100.1", lab.V6: "2001:db8:3::1"}
+	}
+	vip := map[lab.Family]string{lab.V4: "192.0.2.100", lab.V6: "2001:db8:2::100"}[f]
 	var out strings.Builder
-	fmt.Fprintf(&out, "virtual_server 192.0.2.100 80 {\n delay_loop 0.2\n lb_algo rr\n lb_kind %s\n protocol TCP\n %s\n", kind, more)
+	fmt.Fprintf(&out, "virtual_server %s 80 {\n delay_loop 0.2\n lb_algo rr\n lb_kind %s\n protocol TCP\n %s\n", vip, kind, more)
 	for _, n := range servers {
-		out.WriteString(realServer(n))
+		fmt.Fprintf(&out, " real_server %s%d %d {\n  TCP_CHECK {\n   connect_timeout 1\n   retry 1\n   delay_before_retry 0.1\n  }\n }\n", back[f], n, port)
 	}
 	out.WriteString("}\n")
 	return out.String()
-}
-
-func realServer(n int) string {
-	return fmt.Sprintf(" real_server 192.0.2.1%d 80 {\n  TCP_CHECK {\n   connect_timeout 1\n   retry 1\n   delay_before_retry 0.1\n  }\n }\n", n)
 }
 
 // directed makes a lab whose director keeps a configuration, and gives the file.
@@ -40,7 +52,7 @@ func directed(t *testing.T, cfg lab.Config, text string) (*cluster, string) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Keepalived, cfg.Family = file, lab.V4
+	cfg.Keepalived, cfg.Family = file, cmp.Or(cfg.Family, lab.V4)
 	return newCluster(t, cfg), file
 }
 
@@ -101,63 +113,72 @@ func (c *cluster) snapshot() director.Snapshot {
 }
 
 // serving gives "11=1 12=1": the servers in the data path with their weights.
-func (c *cluster) serving() string {
+func (c *cluster) serving(f lab.Family) string {
 	c.t.Helper()
-	listing, err := c.try(lab.Director, "ipvsadm -Ln --sort -t "+c.vip(lab.V4, 80))
+	listing, err := c.try(lab.Director, "ipvsadm -Ln --sort -t "+c.vip(f, 80))
 	if err != nil { // no such service
 		return err.Error()
 	}
 	var words []string
 	for line := range strings.Lines(listing) {
-		if f := strings.Fields(line); len(f) == 6 && f[0] == "->" && strings.HasPrefix(f[1], "1") {
-			host, _, _ := strings.Cut(f[1], ":")
-			words = append(words, host[strings.LastIndexByte(host, '.')+1:]+"="+f[3])
+		if fields := strings.Fields(line); len(fields) == 6 && fields[0] == "->" {
+			if at, err := netip.ParseAddrPort(fields[1]); err == nil {
+				host := at.Addr().String()
+				words = append(words, host[strings.LastIndexAny(host, ".:")+1:]+"="+fields[3])
+			}
 		}
 	}
 	return strings.Join(words, " ")
 }
 
-func (c *cluster) serves(want string) {
+func (c *cluster) serves(want string) { c.t.Helper(); c.servesBy(lab.V4, want) }
+
+func (c *cluster) servesBy(f lab.Family, want string) {
 	c.t.Helper()
 	eventually(c.t, 10*time.Second, func() string {
-		if got := c.serving(); got != want {
-			return fmt.Sprintf("serving %q, want %q", got, want)
+		if got := c.serving(f); got != want {
+			return fmt.Sprintf("serving by %s %q, want %q", f, got, want)
 		}
 		return ""
 	})
 }
 
-// TestDirector: servers leave the pool when they fail and come back when they answer, in each mode, while clients ask. No request
-// fails that was made when the failed server had left.
+// TestDirector: servers leave the pool when they fail and come back when they answer, in each mode and family, while clients ask. No
+// request fails that was made when the failed server had left.
 func TestDirector(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []lab.Mode{lab.DR, lab.TUN} {
+	families := []lab.Family{lab.V4, lab.V6}
+	inBoth := func(f func(lab.Family)) {
+		for _, family := range families {
+			f(family)
+		}
+	}
+	for _, mode := range []lab.Mode{lab.DR, lab.NAT, lab.TUN} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
-			cfg := lab.Config{Mode: mode}
-			text := pool(cfg, "", 1, 2, 3)
-			if mode == lab.TUN {
-				text = strings.NewReplacer("192.0.2.1", "198.51.100.1", "192.0.2.100 80", "192.0.2.100 80", "lb_kind TUN", "lb_kind TUN type gue port 6080").Replace(text)
-				text = strings.Replace(text, "virtual_server 198.51.100.100", "virtual_server 192.0.2.100", 1)
-			}
-			c, _ := directed(t, cfg, text)
-			c.serves("11=1 12=1 13=1")
+			cfg := lab.Config{Mode: mode, Family: lab.Both}
+			c, _ := directed(t, cfg, poolOf(cfg, lab.V4, "", 1, 2, 3)+poolOf(cfg, lab.V6, "", 1, 2, 3))
+			inBoth(func(f lab.Family) { c.servesBy(f, "11=1 12=1 13=1") })
 			c.stopServer("rs1")
-			c.serves("12=1 13=1")
-			for range 100 {
-				if _, _, err := c.ask("GET", c.url(lab.V4, "/"), nil); err != nil {
-					t.Fatalf("a request after the check: %v", err)
+			inBoth(func(f lab.Family) { c.servesBy(f, "12=1 13=1") })
+			inBoth(func(f lab.Family) {
+				for range 100 {
+					if _, _, err := c.ask("GET", c.url(f, "/"), nil); err != nil {
+						t.Fatalf("a request by %s after the check: %v", f, err)
+					}
 				}
-			}
-			why := c.run(lab.Director, "drover checks --why 1"+strings.TrimPrefix(c.rip("rs1", lab.V4, 80), "1"))
-			if !strings.Contains(why, "connection refused") {
-				t.Errorf("checks --why says:\n%s", why)
-			}
+				why := c.run(lab.Director, "drover checks --why "+c.rip("rs1", f, c.serverPort()))
+				if !strings.Contains(why, "connection refused") {
+					t.Errorf("checks --why says:\n%s", why)
+				}
+			})
 			if err := c.StartServer(t.Context(), "rs1"); err != nil {
 				t.Fatal(err)
 			}
-			c.serves("11=1 12=1 13=1")
-			check(t, "who answers", []string{"rs1", "rs2", "rs3"}, serverNames(c.servers(lab.V4, 9)))
+			inBoth(func(f lab.Family) {
+				c.servesBy(f, "11=1 12=1 13=1")
+				check(t, "who answers", []string{"rs1", "rs2", "rs3"}, serverNames(c.servers(f, 9)))
+			})
 		})
 	}
 }
@@ -185,7 +206,7 @@ func TestDirectorRestart(t *testing.T) {
 	post("without a director")
 	again := c.direct(file)
 	for range 10 {
-		if got := c.serving(); got != "12=7 13=1" {
+		if got := c.serving(lab.V4); got != "12=7 13=1" {
 			t.Errorf("after the restart %q serve", got)
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -200,7 +221,7 @@ func TestDirectorRestart(t *testing.T) {
 		}
 		return ""
 	})
-	check(t, "services after the end", "12=7 13=1", c.serving())
+	check(t, "services after the end", "12=7 13=1", c.serving(lab.V4))
 	post("after the end")
 	if got := c.run(lab.Director, "drover director --clear"); got != "1 services removed\n" {
 		t.Errorf("clear says %q", got)
@@ -240,7 +261,7 @@ func TestDirectorReload(t *testing.T) {
 			}
 			return ""
 		})
-		check(t, "who serves after a file that is refused", "11=1 12=1", c.serving())
+		check(t, "who serves after a file that is refused", "11=1 12=1", c.serving(lab.V4))
 	}
 	write("virtual_server 192.0.2.100 80 {\n") // half a file
 	refused("its block is not closed")
@@ -293,7 +314,7 @@ func TestSorryServer(t *testing.T) {
 	for i := range flips / 2 {
 		c.run(lab.Director, "drover server disable 192.0.2.11")
 		if i == 0 {
-			check(t, "without quorum", "13=1", c.serving())
+			check(t, "without quorum", "13=1", c.serving(lab.V4))
 		}
 		c.run(lab.Director, "drover server enable 192.0.2.11")
 	}
@@ -309,5 +330,37 @@ func TestSorryServer(t *testing.T) {
 	events := c.run(lab.Director, "drover logs")
 	if n := strings.Count(events, "Lost quorum"); n != flips/2 {
 		t.Errorf("the quorum was lost %d times, want %d", n, flips/2)
+	}
+}
+
+// TestCheckViaVIP: a check by the VIP goes the way that clients' packets go, so it finds a server without the VIP on lo, or by NAT
+// one with another gateway, whose web server answers as before; one that asks the server itself does not.
+func TestCheckViaVIP(t *testing.T) {
+	t.Parallel()
+	// What makes a server useless to clients, and what mends it.
+	faults := map[lab.Mode][2]string{
+		lab.DR:  {"ip address del 192.0.2.100/32 dev lo", "ip address add 192.0.2.100/32 dev lo"},
+		lab.TUN: {"ip address del 192.0.2.100/32 dev lo", "ip address add 192.0.2.100/32 dev lo"},
+		lab.NAT: {"ip route del default", "ip route add default via 198.51.100.1"},
+	}
+	for _, mode := range []lab.Mode{lab.DR, lab.NAT, lab.TUN} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			cfg := lab.Config{Mode: mode}
+			c, _ := directed(t, cfg, strings.ReplaceAll(pool(cfg, "check_via vip", 1, 2, 3), "connect_timeout 1", "connect_timeout 0.5"))
+			c.serves("11=1 12=1 13=1")
+			c.run("rs2", faults[mode][0])
+			c.serves("11=1 13=1")
+			if server, err := c.askFrom(lab.Director, c.rip("rs2", lab.V4, c.serverPort()), limit); server != "rs2" {
+				t.Errorf("asked itself, rs2 says %q, %v", server, err)
+			}
+			c.run("rs2", faults[mode][1])
+			c.serves("11=1 12=1 13=1")
+			c.stopServer("rs3")
+			c.serves("11=1 12=1")
+			if listing := c.ipvsadm("-Ln"); strings.Count(listing, "FWM") != 3 {
+				t.Errorf("want a mark's service for each server:\n%s", listing)
+			}
+		})
 	}
 }

@@ -164,6 +164,8 @@ STAGE(new_conn)
 	if (!service) {
 		if (p->flags & PACKET_REUSES)
 			end_reused(p);
+		if (answers_local_client(p))
+			return into_lo(ctx);
 		return finish(OUTCOME_PASS_NOT_OURS, XDP_PASS);
 	}
 	if (!is_for_us(ctx, p))

@@ -113,18 +113,37 @@ static __always_inline bool answers_here(struct __sk_buff *skb, const struct pac
 	return mend_source(skb, p, &vip, port);
 }
 
+/* keep_mark has XDP find the mark of a packet of this host: XDP sees none. */
+static __always_inline void keep_mark(const struct packet *p, __u32 mark)
+{
+	__u64 key = p->hash;
+
+	if (mark)
+		bpf_map_update_elem(&host_marks, &key, &mark, BPF_ANY);
+	else
+		bpf_map_delete_elem(&host_marks, &key); /* an earlier one's with the same ports */
+}
+
 /* asks_service tells whether a packet of this host is for a service, or for a connection to one. */
-static __always_inline bool asks_service(struct packet *p, const struct control *k)
+static __always_inline bool asks_service(struct packet *p, __u32 mark, const struct control *k)
 {
 	struct scratch *s = scratch();
+	struct conn *known;
 	__u32 slot;
 
 	if (!s || !is_virtual(&p->destination) || is_standby(&p->destination, k))
 		return false;
-	if (find(p, &slot))
+	known = find(p, &slot);
+	if (known && !(p->flags & PACKET_SYN)) /* a SYN may begin anew (is_over) */
+		return !(slot & SLOT_REVERSE);
+	if (READ(k->uses) & USES_HOST_MARKS)
+		keep_mark(p, mark);
+	else
+		mark = 0;
+	if (known)
 		return !(slot & SLOT_REVERSE);
 	s->packet = *p;
-	return find_service(s, 0, READ(k->uses));
+	return find_service(s, mark, READ(k->uses));
 }
 
 /* leave_host is at the egress of the interfaces: replies of servers here. */
@@ -148,7 +167,7 @@ static __always_inline int stay_on_host(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (READ(k->uses) & USES_LOCAL && answers_here(skb, &p))
 		return TC_ACT_UNSPEC;
-	if (asks_service(&p, k))
+	if (asks_service(&p, skb->mark, k))
 		return bpf_redirect(READ(k->outer), 0);
 	return TC_ACT_UNSPEC;
 }

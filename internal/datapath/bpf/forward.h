@@ -208,19 +208,24 @@ static __always_inline bool from_here(const struct packet *p)
 	return k && READ(k->inner) && READ(k->inner) == p->in;
 }
 
-/* to_local_client gives a reply to a client on this host, by way of the pair. */
-static __always_inline int to_local_client(struct xdp_md *ctx, const struct packet *p, struct conn *c)
+/* into_lo gives a server's reply to a client on this host, by way of the pair. */
+static __always_inline int into_lo(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	struct control *k = control();
 
-	if (!k || !READ(k->inner) || !translate(ctx, p, true, &c->vaddr, c->vport))
-		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
-	data = (void *)(long)ctx->data;
-	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
+	if (!k || !READ(k->inner) || data + ETH_HLEN > (void *)(long)ctx->data_end)
 		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
 	put_macs(data, 0, 0); /* lo's */
 	return finish(OUTCOME_FORWARD_LOCAL_CLIENT, bpf_redirect(READ(k->inner), 0));
+}
+
+/* to_local_client does so by NAT. */
+static __always_inline int to_local_client(struct xdp_md *ctx, const struct packet *p, struct conn *c)
+{
+	if (!translate(ctx, p, true, &c->vaddr, c->vport))
+		return finish(OUTCOME_DROP_INTERNAL, XDP_DROP);
+	return into_lo(ctx);
 }
 
 /* to_client sends a real server's reply on, from the VIP. */

@@ -14,6 +14,15 @@ struct {
 	__type(value, struct mark_rule);
 } mark_rules SEC(".maps"); /* Go; hits: programs */
 
+/* The marks of packets that are made on this host, by their hash: the host's own, as SO_MARK or its netfilter
+ * gave them. TC egress sees them, and XDP asks for them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u32);
+} host_marks SEC(".maps"); /* programs */
+
 /* outside is not 0 unless a port lies in a range; without branches, as 256 rules are verified. */
 static __always_inline __u64 outside(__u16 port, const __u16 range[2])
 {
@@ -81,10 +90,19 @@ static __always_inline void mark_packet(const struct packet *p, struct marking *
 	}
 }
 
-/* mark_of gives the packet's mark; 0 is none. */
-static __always_inline __u32 mark_of(const struct packet *p)
+/* host_mark gives the mark that a packet of this host came with. */
+static __always_inline __u32 host_mark(const struct packet *p)
 {
-	struct marking m = { .ifindex = p->in };
+	__u64 key = p->hash;
+	__u32 *mark = bpf_map_lookup_elem(&host_marks, &key);
+
+	return mark ? *mark : 0;
+}
+
+/* mark_of gives the packet's mark, which began as another; 0 is none. */
+static __always_inline __u32 mark_of(const struct packet *p, __u32 mark)
+{
+	struct marking m = { .ifindex = p->in, .mark = mark };
 
 	mark_packet(p, &m);
 	return m.mark;

@@ -18,7 +18,7 @@ enum outcome {
 	OUTCOME_FORWARD_FRAGMENT,
 	OUTCOME_FORWARD_STATELESS, /* the table is full: by hash, without an entry */
 	OUTCOME_FORWARD_TUNNEL,
-	OUTCOME_FORWARD_LOCAL_CLIENT, /* a server's reply to a client on this host, by NAT */
+	OUTCOME_FORWARD_LOCAL_CLIENT, /* a server's reply to a client on this host */
 	OUTCOME_HOLD_FRAGMENT, /* it waits for its datagram's first */
 	OUTCOME_HOLD_REPLAY,   /* of a datagram that is waited for: on to TC, and from there to the pair */
 	OUTCOME_ANSWER_UNREACHABLE,

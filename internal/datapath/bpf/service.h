@@ -3,6 +3,7 @@
  * port, FTP's for a port that FTP's data may come to, and that of all ports. */
 #pragma once
 
+#include "forward.h"
 #include "mark.h"
 #include "parse.h"
 
@@ -91,8 +92,10 @@ static __always_inline struct service *service_of(struct scratch *s)
 	if (!k)
 		return NULL;
 	uses = READ(k->uses);
+	if (uses & USES_HOST_MARKS && from_here(&s->packet))
+		mark = host_mark(&s->packet);
 	if (uses & USES_MARKS)
-		mark = mark_of(&s->packet);
+		mark = mark_of(&s->packet, mark);
 	s->mark = mark;
 	return find_service(s, mark, uses);
 }
