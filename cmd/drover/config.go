@@ -129,7 +129,7 @@ func newConfigShow(env *environment) *cobra.Command {
 				}
 			}
 			if asJSON {
-				return writeJSON(env.stdout, c)
+				return c.WriteJSON(env.stdout)
 			}
 			return c.WriteText(env.stdout)
 		},

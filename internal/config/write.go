@@ -2,10 +2,11 @@ package config
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
-	"time"
 
 	"drover/internal/checker"
 	"drover/internal/lvs"
@@ -13,65 +14,68 @@ import (
 
 // WriteText writes the effective model: with defaults, inheritance and limits applied.
 func (c *Config) WriteText(w io.Writer) error {
-	p := &textWriter{w: bufio.NewWriter(w)}
-	p.line("configuration %s", c.File)
-	p.inner(func() { p.global(&c.Global); p.drover(&c.Drover) })
+	out := bufio.NewWriter(w)
+	c.shown().writeText(out, 0)
+	return out.Flush()
+}
+
+// WriteJSON writes the same for programs: an object for each block, with the text's names in small letters, such as
+// "delay_loop", times in seconds, and blocks of one kind as a list.
+func (c *Config) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(c.shown())
+}
+
+// shown is the model as it is shown.
+func (c *Config) shown() *section {
+	p := &shower{at: &section{kind: "configuration", name: c.File}}
+	p.global(&c.Global)
+	p.drover(&c.Drover)
+	p.addresses("static address", c.VRRP.StaticAddresses)
 	for i := range c.VirtualServers {
 		p.virtual(&c.VirtualServers[i])
 	}
 	p.vrrp(&c.VRRP)
-	return p.w.Flush()
+	return p.at
 }
 
-// A textWriter writes indented lines.
-type textWriter struct {
-	w     *bufio.Writer
-	depth int
-}
+// A shower makes the sections of a model.
+type shower struct{ at *section }
 
-func (p *textWriter) line(format string, args ...any) {
-	if format != "" {
-		fmt.Fprint(p.w, strings.Repeat("  ", p.depth))
-	}
-	fmt.Fprintf(p.w, format+"\n", args...)
-}
-
-func (p *textWriter) inner(f func()) {
-	p.depth++
+// block shows a section inside of the present one.
+func (p *shower) block(kind, name string, f func()) {
+	around := p.at
+	p.at = &section{kind: kind, name: name}
 	f()
-	p.depth--
+	around.fields = append(around.fields, field{kind, p.at})
+	p.at = around
 }
 
-// value writes a name and a value in columns; zero values are left out.
-func (p *textWriter) value(name string, value any) {
-	switch v := value.(type) {
-	case string:
-		if v == "" {
-			return
+// value shows a value that is not its type's zero.
+func (p *shower) value(name string, value any) {
+	if script, ok := value.(*Script); ok {
+		value = ""
+		if script != nil {
+			value = script.text()
 		}
-	case int:
-		if v == 0 {
-			return
-		}
-	case bool:
-		if !v {
-			return
-		}
-		value = "yes"
-	case time.Duration:
-		value = seconds(v)
-	case *Script:
-		if v == nil {
-			return
-		}
-		value = v.text()
 	}
-	p.line("%-*s %v", 26-2*p.depth, name, value)
+	if value != reflect.Zero(reflect.TypeOf(value)).Interface() {
+		p.always(name, value)
+	}
 }
 
-// seconds gives "3 s", "0.5 s".
-func seconds(d time.Duration) string {
-	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.6f", d.Seconds()), "0"), ".") + " s"
+// always shows a value that is of interest also where it is 0.
+func (p *shower) always(name string, value any) {
+	p.at.fields = append(p.at.fields, field{name, value})
+}
+
+// each shows values of which there may be several.
+func (p *shower) each(name string, values ...string) {
+	if len(values) > 0 {
+		p.always(name, values)
+	}
 }
 
 func (s *Script) text() string {
@@ -85,7 +89,7 @@ func (s *Script) text() string {
 	return text
 }
 
-func (p *textWriter) global(g *Global) {
+func (p *shower) global(g *Global) {
 	p.value("router ID", g.RouterID)
 	p.value("mail to", strings.Join(g.NotificationEmail, " "))
 	p.value("mail from", g.EmailFrom)
@@ -107,47 +111,40 @@ func (p *textWriter) global(g *Global) {
 	}
 	p.value("flush at start", g.Flush)
 	p.value("flush at the end", map[FlushOnStop]string{FlushServers: "servers", FlushServices: "services"}[g.FlushOnStop])
-	for _, t := range []struct {
-		name string
-		d    time.Duration
-	}{{"timeout tcp", g.Timeouts.TCP}, {"timeout tcpfin", g.Timeouts.TCPFin}, {"timeout udp", g.Timeouts.UDP}} {
-		if t.d > 0 {
-			p.value(t.name, t.d)
-		}
-	}
+	p.value("timeout tcp", g.Timeouts.TCP)
+	p.value("timeout tcpfin", g.Timeouts.TCPFin)
+	p.value("timeout udp", g.Timeouts.UDP)
 }
 
-func (p *textWriter) drover(d *Drover) {
+func (p *shower) drover(d *Drover) {
 	if d.MassFailureGuard > 0 {
 		p.value("mass failure guard", fmt.Sprintf("%d %%", d.MassFailureGuard))
 	}
 	p.value("metrics", d.MetricsAddress)
 	p.value("interfaces", strings.Join(d.Interfaces, " "))
 	for _, w := range d.Webhooks {
-		p.value("web hook", w.Kind+" "+w.URL)
+		p.each("web hook", w.Kind+" "+w.URL)
 	}
 }
 
-func (p *textWriter) virtual(v *VirtualServer) {
-	p.line("")
-	p.line("virtual server %s", v.Name)
-	p.inner(func() {
+func (p *shower) virtual(v *VirtualServer) {
+	p.block("virtual server", v.Name, func() {
 		if v.Group != "" {
 			for _, k := range v.Services {
-				p.value("service", k.String())
+				p.each("service", k.String())
 			}
 		}
 		p.value("scheduler", v.Template.Scheduler+schedulerFlags(v.Template.Flags))
 		if v.Template.Flags&lvs.Persistent != 0 {
-			p.value("persistence", v.Template.Timeout)
+			p.always("persistence", v.Template.Timeout)
 			if v.Template.Netmask.IsValid() {
 				p.value("granularity", v.Template.Netmask.String())
 			}
 			p.value("granularity", v.Template.PrefixLen)
 		}
-		p.value("quorum", amount(v.Quorum, v.QuorumPercent))
+		p.always("quorum", amount(v.Quorum, v.QuorumPercent))
 		if v.Hysteresis+v.HysteresisPercent > 0 {
-			p.value("hysteresis", amount(v.Hysteresis, v.HysteresisPercent))
+			p.always("hysteresis", amount(v.Hysteresis, v.HysteresisPercent))
 		}
 		p.value("alpha", v.Alpha)
 		p.value("omega", v.Omega)
@@ -164,11 +161,11 @@ func (p *textWriter) virtual(v *VirtualServer) {
 	})
 }
 
-func amount(number, percent int) string {
+func amount(number, percent int) any {
 	if percent > 0 {
 		return fmt.Sprintf("%d %%", percent)
 	}
-	return fmt.Sprint(number)
+	return number
 }
 
 func schedulerFlags(flags lvs.ServiceFlags) string {
@@ -184,17 +181,14 @@ func schedulerFlags(flags lvs.ServiceFlags) string {
 	return text
 }
 
-func (p *textWriter) server(kind string, r *RealServer) {
-	p.line("%s %s", kind, r.Name)
-	p.inner(func() {
+func (p *shower) server(kind string, r *RealServer) {
+	p.block(kind, r.Name, func() {
 		p.value("forwarding", r.Destination.Forwarding.String())
-		p.value("weight", fmt.Sprint(r.Destination.Weight))
+		p.always("weight", int(r.Destination.Weight))
 		p.value("upper threshold", int(r.Destination.Upper))
 		p.value("lower threshold", int(r.Destination.Lower))
 		p.value("inhibit on failure", r.Inhibit)
-		if r.SlowStart > 0 {
-			p.value("slow start", r.SlowStart)
-		}
+		p.value("slow start", r.SlowStart)
 		p.value("notify up", r.NotifyUp)
 		p.value("notify down", r.NotifyDown)
 		p.value("mail", r.SMTPAlert && kind == "real server")
@@ -204,32 +198,31 @@ func (p *textWriter) server(kind string, r *RealServer) {
 	})
 }
 
-func (p *textWriter) check(c *checker.Check) {
+func (p *shower) check(c *checker.Check) {
 	name := string(c.Kind)
 	if c.Dialog != nil {
 		name = strings.ToUpper(c.Dialog.Protocol) + "_CHECK"
 	}
-	p.line("%s", name)
-	p.inner(func() {
+	p.block("check", name, func() {
 		if c.Misc == nil && c.File == nil {
 			p.value("connect to", c.Addr.String())
-			p.value("connect timeout", c.Timing.Timeout)
+			p.always("connect timeout", c.Timing.Timeout)
 		}
 		if c.Bind.IsValid() {
 			p.value("bind to", c.Bind.String())
 		}
 		p.value("bind interface", c.Interface)
 		p.value("mark", int(c.Mark))
-		p.value("delay loop", c.Delay)
-		p.value("warmup", c.Warmup)
-		p.value("retry", fmt.Sprint(c.Retry))
-		p.value("delay before retry", c.RetryDelay)
+		p.always("delay loop", c.Delay)
+		p.always("warmup", c.Warmup)
+		p.always("retry", c.Retry)
+		p.always("delay before retry", c.RetryDelay)
 		p.value("alpha", c.StartDown)
 		p.kind(c)
 	})
 }
 
-func (p *textWriter) kind(c *checker.Check) {
+func (p *shower) kind(c *checker.Check) {
 	switch {
 	case c.HTTP != nil:
 		p.value("protocol", string(c.HTTP.Version))
@@ -241,7 +234,7 @@ func (p *textWriter) kind(c *checker.Check) {
 		}
 	case c.Misc != nil:
 		p.value("program", (&Script{Command: c.Misc.Command, User: c.Misc.User, Group: c.Misc.Group}).text())
-		p.value("timeout", c.Misc.Timeout)
+		p.always("timeout", c.Misc.Timeout)
 		p.value("dynamic", c.Misc.Dynamic)
 	case c.DNS != nil:
 		p.value("question", c.DNS.Type+" "+c.DNS.Name)
@@ -252,7 +245,7 @@ func (p *textWriter) kind(c *checker.Check) {
 		p.value("reply required", c.UDP.Require)
 	case c.File != nil:
 		p.value("file", c.File.Path)
-		p.value("weight", fmt.Sprint(c.File.Weight))
+		p.always("weight", c.File.Weight)
 	case c.Dialog != nil:
 		p.value("login", c.Dialog.User)
 		p.value("database", c.Dialog.Database)
@@ -261,9 +254,8 @@ func (p *textWriter) kind(c *checker.Check) {
 	}
 }
 
-func (p *textWriter) url(u *checker.URL) {
-	p.line("url %s", u.Path)
-	p.inner(func() {
+func (p *shower) url(u *checker.URL) {
+	p.block("url", u.Path, func() {
 		p.value("virtual host", u.VirtualHost)
 		var ranges []string
 		for _, r := range u.Status {

@@ -4,19 +4,16 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // vrrp writes the virtual routers and what they look at.
-func (p *textWriter) vrrp(v *VRRP) {
+func (p *shower) vrrp(v *VRRP) {
 	for i := range v.Scripts {
 		p.vrrpScript(&v.Scripts[i])
 	}
 	for i := range v.Groups {
 		g := &v.Groups[i]
-		p.line("")
-		p.line("sync group %s", g.Name)
-		p.inner(func() {
+		p.block("sync group", g.Name, func() {
 			p.value("instances", strings.Join(g.Members, " "))
 			p.track(&g.Track)
 			p.notify(&g.Notify)
@@ -26,16 +23,13 @@ func (p *textWriter) vrrp(v *VRRP) {
 	for i := range v.Instances {
 		p.instance(&v.Instances[i])
 	}
-	p.addresses("static address", v.StaticAddresses)
 }
 
-func (p *textWriter) vrrpScript(s *TrackScript) {
-	p.line("")
-	p.line("VRRP script %s", s.Name)
-	p.inner(func() {
+func (p *shower) vrrpScript(s *TrackScript) {
+	p.block("VRRP script", s.Name, func() {
 		p.value("program", s.Script)
 		p.value("interval", s.Interval)
-		p.some("timeout", s.Timeout)
+		p.value("timeout", s.Timeout)
 		p.value("weight", s.Weight)
 		p.value("reverse", s.Reverse)
 		p.value("rise", s.Rise)
@@ -44,10 +38,8 @@ func (p *textWriter) vrrpScript(s *TrackScript) {
 	})
 }
 
-func (p *textWriter) instance(i *Instance) {
-	p.line("")
-	p.line("VRRP instance %s", i.Name)
-	p.inner(func() {
+func (p *shower) instance(i *Instance) {
+	p.block("VRRP instance", i.Name, func() {
 		p.value("interface", i.Interface)
 		p.value("virtual router ID", i.VRID)
 		p.value("version", i.Version)
@@ -62,7 +54,7 @@ func (p *textWriter) instance(i *Instance) {
 			p.value("source", i.Source.String())
 		}
 		for _, peer := range i.Peers {
-			p.value("peer", fmt.Sprintf("%s ttl %d-%d", peer.Addr, peer.MinTTL, peer.MaxTTL))
+			p.each("peer", fmt.Sprintf("%s ttl %d-%d", peer.Addr, peer.MinTTL, peer.MaxTTL))
 		}
 		if len(i.Peers) == 0 {
 			p.value("adverts to", i.Multicast.String())
@@ -73,15 +65,15 @@ func (p *textWriter) instance(i *Instance) {
 		p.value("strict", i.Strict)
 		p.value("no accept", i.NoAccept)
 		p.value("no preempt", i.NoPreempt)
-		p.some("preempt delay", i.PreemptDelay)
+		p.value("preempt delay", i.PreemptDelay)
 		p.garp(&i.GARP)
 		p.addresses("address", i.VIPs)
 		p.addresses("excluded address", i.Excluded)
 		for _, r := range i.Routes {
-			p.value("route", joined(r.Words))
+			p.each("route", joined(r.Words))
 		}
 		for _, r := range i.Rules {
-			p.value("rule", joined(r.Words))
+			p.each("rule", joined(r.Words))
 		}
 		p.track(&i.Track)
 		p.notify(&i.Notify)
@@ -89,21 +81,14 @@ func (p *textWriter) instance(i *Instance) {
 	})
 }
 
-// some writes a time that is not 0.
-func (p *textWriter) some(name string, d time.Duration) {
-	if d != 0 {
-		p.value(name, d)
-	}
-}
-
-func (p *textWriter) garp(g *GARP) {
+func (p *shower) garp(g *GARP) {
 	p.value("ARPs of a set", g.Repeat)
-	p.some("second set after", g.Delay)
-	p.some("refreshed every", g.Refresh)
-	p.some("other interfaces every", g.ExtraInterface)
+	p.value("second set after", g.Delay)
+	p.value("refreshed every", g.Refresh)
+	p.value("other interfaces every", g.ExtraInterface)
 }
 
-func (p *textWriter) addresses(name string, list []VIP) {
+func (p *shower) addresses(name string, list []VIP) {
 	for _, v := range list {
 		text := v.Prefix.String()
 		if v.Device != "" {
@@ -112,11 +97,11 @@ func (p *textWriter) addresses(name string, list []VIP) {
 		if v.Label != "" {
 			text += " label " + v.Label
 		}
-		p.value(name, text)
+		p.each(name, text)
 	}
 }
 
-func (p *textWriter) track(t *Track) {
+func (p *shower) track(t *Track) {
 	for _, list := range []struct {
 		name string
 		of   []Tracked
@@ -126,12 +111,12 @@ func (p *textWriter) track(t *Track) {
 			if k.Reverse {
 				text += " reverse"
 			}
-			p.value(list.name, text)
+			p.each(list.name, text)
 		}
 	}
 }
 
-func (p *textWriter) notify(n *Notify) {
+func (p *shower) notify(n *Notify) {
 	p.value("notify", n.Any)
 	p.value("notify master", n.Master)
 	p.value("notify backup", n.Backup)
