@@ -80,6 +80,15 @@ func (b *builder) walk(kind *blockKind, statements []Statement) {
 	}
 }
 
+// enter walks the block of a statement. One without a brace is told, and is empty: keepalived takes the lines that follow as its
+// content, up to the brace that was to close what is around it.
+func (b *builder) enter(kind *blockKind, s *Statement) {
+	if !s.HasBlock {
+		b.wrong(s, "there is no { behind it, so it is empty here; keepalived takes the lines that follow for its content")
+	}
+	b.walk(kind, s.Block)
+}
+
 // where says which block is walked.
 func (b *builder) where() string {
 	if b.at == nil || b.at.name == "" {
@@ -109,7 +118,7 @@ func opens(kind *blockKind) reader1 {
 			b.wrong(s, "want a block { ... }")
 			return
 		}
-		b.walk(kind, s.Block)
+		b.enter(kind, s)
 	}
 }
 

@@ -59,7 +59,7 @@ var connectRows = slices.Concat([]row{
 	}},
 	{"bind_port", Acted, "", integer(1, 65535, func(b *builder) *int { return &check(b).from })},
 	{"fwmark", Acted, "the mark of the check's own packets", integer(0, math.MaxUint32, func(b *builder) *int { return &check(b).mark })},
-	{"host", Acted, "of old files: connect_ip, connect_port and bindto in a block", func(b *builder, s *Statement) { b.walk(b.at, s.Block) }},
+	{"host", Acted, "of old files: connect_ip, connect_port and bindto in a block", func(b *builder, s *Statement) { b.enter(b.at, s) }},
 }, timingRows)
 
 var timingRows = settingRows(0, func(b *builder) *settings { return &check(b).settings })
@@ -110,7 +110,7 @@ func checkReader(kind checker.Kind, block *blockKind) reader1 {
 
 func (b *builder) readCheck(s *Statement, c *checkBuild, block *blockKind) {
 	b.check = c
-	b.walk(block, s.Block)
+	b.enter(block, s)
 	b.check = nil
 	if b.complete(s, c) {
 		b.real.checks = append(b.real.checks, c)

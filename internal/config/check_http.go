@@ -89,7 +89,7 @@ func (b *builder) readRegexOptions(s *Statement) {
 
 func (b *builder) readURL(s *Statement) {
 	b.url = &urlBuild{}
-	b.walk(urlBlock, s.Block)
+	b.enter(urlBlock, s)
 	u := b.url.URL
 	b.url = nil
 	if u.Path == "" {

@@ -186,12 +186,12 @@ func (b *builder) reals(v *virtualBuild) {
 	}
 }
 
-// checkedAt is where a server is checked: at its own port, also where it serves a firewall mark's.
+// checkedAt is where a server is checked: at the port that is written, also where packets arrive at another.
 func checkedAt(written, served netip.AddrPort) netip.AddrPort {
-	if served.Port() == 0 {
-		return written
+	if written.Port() == 0 {
+		return served
 	}
-	return served
+	return written
 }
 
 // port gives a server the service's port where packets arrive at it as they were sent.

@@ -53,7 +53,7 @@ func (b *builder) readReal(s *Statement) {
 	r := &realBuild{addr: addr, weight: 1}
 	r.At = s.At
 	b.real = r
-	b.walk(realBlock, s.Block)
+	b.enter(realBlock, s)
 	b.real = nil
 	virtual(b).reals = append(virtual(b).reals, r)
 }

@@ -51,7 +51,7 @@ func (b *builder) readTrackFile(s *Statement) {
 		return
 	}
 	b.file = &trackFile{weight: 1}
-	b.walk(trackFileBlock, s.Block)
+	b.enter(trackFileBlock, s)
 	if b.file.path == "" {
 		b.wrong(s, "%s: no file", name)
 	} else {

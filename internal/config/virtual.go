@@ -189,7 +189,7 @@ func (b *builder) readVirtual(s *Statement) {
 		return
 	}
 	b.virtual = v
-	b.walk(virtualBlock, s.Block)
+	b.enter(virtualBlock, s)
 	b.virtual = nil
 	b.servers = append(b.servers, v)
 }

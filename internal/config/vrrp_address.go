@@ -44,7 +44,7 @@ func vips(at func(*builder) *[]VIP, oneFamily bool) reader1 {
 	}}
 	return func(b *builder, s *Statement) {
 		b.bare(s)
-		b.walk(kind, s.Block)
+		b.enter(kind, s)
 	}
 }
 

@@ -82,7 +82,7 @@ var vrrpRootRows = []row{
 	{"static_rules", Checked, "as of ip rule add", rules(func(b *builder) *[]Rule { return &b.config.VRRP.StaticRules })},
 	{"track_group", Checked, "instances that look at static addresses", (*builder).readTrackGroup},
 	{"interface_up_down_delays", Checked, "NAME DOWN [UP], in seconds", func(b *builder, s *Statement) {
-		b.walk(&blockKind{name: "interface_up_down_delays", word: (*builder).readDelay}, s.Block)
+		b.enter(&blockKind{name: "interface_up_down_delays", word: (*builder).readDelay}, s)
 	}},
 	{"bfd_instance", Refused, "BFD is not there yet", nil},
 }

@@ -74,7 +74,7 @@ func (b *builder) readSyncGroup(s *Statement) {
 	g := &groupBuild{}
 	g.At, g.Name = s.At, name
 	b.vrrp.group = g
-	b.walk(syncGroupBlock, s.Block)
+	b.enter(syncGroupBlock, s)
 	b.vrrp.group = nil
 	b.vrrp.groups = append(b.vrrp.groups, g)
 }
@@ -99,7 +99,7 @@ func (b *builder) readTrackGroup(s *Statement) {
 		b.wrong(s, "%s is there already: this one is ignored", name)
 	default:
 		b.config.VRRP.TrackGroups = append(groups, TrackGroup{At: s.At, Name: name})
-		b.walk(trackGroupBlock, s.Block)
+		b.enter(trackGroupBlock, s)
 	}
 }
 

@@ -132,7 +132,7 @@ func (b *builder) readInstance(s *Statement) {
 	i := &instanceBuild{}
 	i.At, i.Name, i.UnicastTTL = s.At, name, -1
 	b.vrrp.instance = i
-	b.walk(instanceBlock, s.Block)
+	b.enter(instanceBlock, s)
 	b.vrrp.instance = nil
 	b.vrrp.instances = append(b.vrrp.instances, i)
 }

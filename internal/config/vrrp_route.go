@@ -28,7 +28,7 @@ func routes(at func(*builder) *[]Route) reader1 {
 			*at(b) = append(*at(b), r)
 		}
 	}}
-	return func(b *builder, s *Statement) { b.walk(kind, s.Block) }
+	return func(b *builder, s *Statement) { b.enter(kind, s) }
 }
 
 var routeTypes = strings.Fields("unicast local broadcast multicast throw unreachable prohibit blackhole nat")
@@ -140,7 +140,7 @@ func rules(at func(*builder) *[]Rule) reader1 {
 			*at(b) = append(*at(b), r)
 		}
 	}}
-	return func(b *builder, s *Statement) { b.walk(kind, s.Block) }
+	return func(b *builder, s *Statement) { b.enter(kind, s) }
 }
 
 // ruleActions say what a rule does; those with a value are in ruleWords.

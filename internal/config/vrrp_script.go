@@ -92,7 +92,7 @@ func (b *builder) readVRRPScript(s *Statement) {
 	}
 	b.vrrp.script = &TrackScript{At: s.At, Name: name, Interval: time.Second, Rise: 1, Fall: 1}
 	b.vrrp.badUser = false
-	b.walk(vrrpScriptBlock, s.Block)
+	b.enter(vrrpScriptBlock, s)
 	t := *b.vrrp.script
 	b.vrrp.script = nil
 	switch {
@@ -168,7 +168,7 @@ func (b *builder) readTrackProcess(s *Statement) {
 		return
 	}
 	b.vrrp.process = &TrackProcess{At: s.At, Name: name, Match: "any", Weight: 1, Quorum: 1, QuorumMax: -1}
-	b.walk(trackProcessBlock, s.Block)
+	b.enter(trackProcessBlock, s)
 	p := *b.vrrp.process
 	b.vrrp.process = nil
 	switch {

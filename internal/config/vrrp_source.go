@@ -20,7 +20,7 @@ var sourceRows = []row{
 	{"mcast_dst_ip", Checked, "another group than 224.0.0.18 or ff02::12", (*builder).readMulticast},
 	{"unicast_peer", Checked, "ADDRESS [min_ttl N] [max_ttl N]: adverts go to them alone", func(b *builder, s *Statement) {
 		b.bare(s)
-		b.walk(peerBlock, s.Block)
+		b.enter(peerBlock, s)
 	}},
 	{"unicast_ttl", Checked, "0 to 255", integer(0, 255, func(b *builder) *int { return &instance(b).UnicastTTL })},
 	{"unicast_fault_no_peer", Checked, "FAULT without peers, not multicast", mark(func(b *builder) *bool { return &instance(b).FaultNoPeer })},

@@ -57,7 +57,7 @@ func trackRows(at func(*builder) *Track) []row {
 		kind := &blockKind{name: t.keyword, word: func(b *builder, s *Statement) { b.readTracked(t, s, list(at(b))) }}
 		return row{t.keyword, Checked, remark, func(b *builder, s *Statement) {
 			b.bare(s)
-			b.walk(kind, s.Block)
+			b.enter(kind, s)
 		}}
 	}
 	return []row{
