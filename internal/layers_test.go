@@ -39,6 +39,7 @@ var layers = []layer{
 	{"announce", above},
 	{"config", []string{"lvs", "checker", "vrrp"}},
 	{"pool", above},
+	{"router", []string{"lvs", "vrrp", "announce", "config", "script"}},
 	{"drain", []string{"lvs", "datapath"}},
 	{"realserver", above},
 	{"doctor", above},

@@ -32,5 +32,6 @@ func commands(env *environment) []*cobra.Command {
 		newTimeoutsCommand(env),
 		newTraceCommand(env),
 		newTuneCommand(env),
+		newVRRPCommand(env),
 	}
 }

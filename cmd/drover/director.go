@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,6 +25,8 @@ import (
 	"drover/internal/lvs"
 	"drover/internal/namespace"
 	"drover/internal/notify"
+	"drover/internal/router"
+	"drover/internal/vrrp"
 )
 
 // defaultConfig is where keepalived looks, too.
@@ -56,8 +59,8 @@ lvs_flush_on_stop is set; --clear takes out what a director that has ended has l
 Exit status: 0 after SIGTERM; 1 on an error, 2 for a configuration that can't be used, or wrong usage; with -t as "drover config check".`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.vrrpOnly {
-				return usageError("--vrrp: VRRP is not there yet; what its blocks say is checked alone")
+			if f.vrrpOnly && f.checkOnly {
+				return usageError("--vrrp and --check: want one of them at most")
 			}
 			if f.clear {
 				return clearDirector(env)
@@ -69,8 +72,8 @@ Exit status: 0 after SIGTERM; 1 on an error, 2 for a configuration that can't be
 	flags.StringVarP(&f.file, "use-file", "f", defaultConfig, "configuration file")
 	flags.StringVarP(&f.id, "config-id", "i", "", "read the lines that begin with @ID too")
 	flags.StringVarP(&f.pid, "pid", "p", "", "file to write the process ID to")
-	flags.BoolVarP(&f.vrrpOnly, "vrrp", "P", false, "run VRRP alone (not there yet)")
-	flags.BoolVarP(&f.checkOnly, "check", "C", false, "run the health checks alone, as this version does in any case")
+	flags.BoolVarP(&f.vrrpOnly, "vrrp", "P", false, "run VRRP alone")
+	flags.BoolVarP(&f.checkOnly, "check", "C", false, "run the health checks alone")
 	flags.BoolVarP(&f.console, "log-console", "l", false, "log for people, also where the log is no terminal")
 	flags.BoolVarP(&f.detail, "log-detail", "D", false, "log what is of use in a search for a fault")
 	flags.BoolVarP(&f.stay, "dont-fork", "n", false, "stay in the foreground, as it always does")
@@ -163,20 +166,26 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 	teller := notify.New(logger)
 	defer teller.Close(notifyPatience)
 	supervisor := director.NewSupervisor(env.getenv)
-	d := director.New(director.Options{
-		Load: loader.load,
-		Open: func() (director.Table, error) { return openForDirector(env, f, first) },
-		Look: lookForService,
-		Keep: director.Store{Path: state, Boot: bootID()},
-		Tell: teller,
-		Log:  logger,
+	standby := setStandby
+	if f.vrrpOnly { // no service, and so nothing to balance
+		standby = nil
+	}
+	var d *director.Director
+	d = director.New(director.Options{
+		Load:   loader.load,
+		Open:   func() (director.Table, error) { return openForDirector(env, f, first) },
+		Look:   lookForService,
+		Keep:   director.Store{Path: state, Boot: bootID()},
+		Router: router.New(router.Options{Standby: standby, Tell: func(c vrrp.Change) { d.Changed(c) }, Log: logger}),
+		Tell:   teller,
+		Log:    logger,
 	})
 	server := &api.Server{Director: d, Version: programVersion()}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go handleSignals(ctx, stop, d, supervisor)
 	go func() {
-		if err := api.Serve(ctx, l, server.Handler()); err != nil {
+		if err := api.Serve(ctx, l, server.Handler()); err != nil && ctx.Err() == nil {
 			logger.Error("the API has ended: commands can't reach the director", "error", err)
 		}
 	}()
@@ -251,6 +260,18 @@ func openForDirector(env *environment, f *directorFlags, c *config.Config) (dire
 }
 
 // lookForService tells whether a service is in the data path.
+// setStandby tells the data path whether another host has a VIP. Where none is loaded, nobody has to know.
+func setStandby(vip netip.Addr, standby bool) error {
+	t, err := datapath.Open(true)
+	if errors.Is(err, datapath.ErrNotLoaded) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.SetStandby(vip, standby), t.Close())
+}
+
 func lookForService(k lvs.ServiceKey) error {
 	t, err := datapath.Open(false)
 	if errors.Is(err, datapath.ErrNotLoaded) {

@@ -60,7 +60,14 @@ func (l *configLoader) load() (*config.Config, error) {
 }
 
 func (l *configLoader) read() (*config.Config, []config.Finding, error) {
-	return config.Load(l.flags.file, config.Options{ID: l.flags.id})
+	c, findings, err := config.Load(l.flags.file, config.Options{ID: l.flags.id})
+	if err == nil && l.flags.vrrpOnly {
+		c.VirtualServers, c.Files = nil, nil
+	}
+	if err == nil && l.flags.checkOnly {
+		c.VRRP = config.VRRP{}
+	}
+	return c, findings, err
 }
 
 // tell logs what there is to say of a file that is used.

@@ -16,6 +16,7 @@ import (
 	"drover/internal/config"
 	"drover/internal/lvs"
 	"drover/internal/pool"
+	"drover/internal/vrrp"
 )
 
 // Options are what a director stands on.
@@ -29,6 +30,8 @@ type Options struct {
 	Look func(lvs.ServiceKey) error
 	// Keep is where what must outlive the director is kept.
 	Keep Store
+	// Router keeps the virtual routers; nil: there are none. Its changes come to Changed.
+	Router Router
 	// Tell is called with each event, in order, and must not wait; nil: nobody is told. Set tells it of a
 	// configuration that is in force.
 	Tell Teller
@@ -52,6 +55,13 @@ type Table interface {
 	Close() error
 }
 
+// A Router keeps virtual routers: router.Router is one.
+type Router interface {
+	Run(context.Context)
+	Set(*config.Config)
+	Status() []vrrp.Status
+}
+
 // A Teller tells others of events: programs, pipes, mail, web hooks.
 type Teller interface {
 	Set(*config.Config)
@@ -63,6 +73,7 @@ type Teller interface {
 type Director struct {
 	options  Options
 	reports  chan checker.Report
+	changes  chan vrrp.Change
 	requests chan func()
 	done     chan struct{} // closed when the loop has ended
 	events   *journal
@@ -94,6 +105,7 @@ func New(o Options) *Director {
 	return &Director{
 		options:   o,
 		reports:   make(chan checker.Report, 1024),
+		changes:   make(chan vrrp.Change, 1024),
 		requests:  make(chan func()),
 		done:      make(chan struct{}),
 		events:    newJournal(),
@@ -117,8 +129,10 @@ func (d *Director) Run(ctx context.Context, ready, beat func()) error {
 	defer d.checks.Close()
 	defer close(d.done) // before that, or a check that reports would wait for the loop
 	d.startChecks()
+	stopRouter := d.startRouter(ctx)
 	ready()
 	d.loop(ctx, beat)
+	stopRouter()
 	d.end()
 	return nil
 }
@@ -163,6 +177,8 @@ func (d *Director) loop(ctx context.Context, beat func()) {
 			return
 		case r := <-d.reports:
 			d.takeReports(r)
+		case c := <-d.changes:
+			d.tellRouter(c)
 		case f := <-d.requests:
 			f()
 		case <-ticker.C:

@@ -19,6 +19,9 @@ const (
 	KindGuard    Kind = "guard"    // HOLDING, RELEASED
 	KindReload   Kind = "reload"   // DONE, REFUSED
 	KindDataPath Kind = "datapath" // FAILED, GONE
+
+	KindVRRP      Kind = "vrrp"       // a virtual router: BACKUP, MASTER, FAULT, STOP
+	KindVRRPGroup Kind = "vrrp_group" // a sync group: the same
 )
 
 // An Event is something that happened, as it is logged, kept and told.
@@ -29,6 +32,8 @@ type Event struct {
 	State         string    `json:"state"`
 	VirtualServer string    `json:"virtual_server,omitempty"`
 	RealServer    string    `json:"real_server,omitempty"`
+	Instance      string    `json:"instance,omitempty"` // a virtual router, or a sync group
+	Priority      int       `json:"priority,omitempty"` // the virtual router's
 	Message       string    `json:"message"`
 	Reason        string    `json:"reason,omitempty"`
 

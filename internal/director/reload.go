@@ -52,6 +52,9 @@ func (d *Director) Reload(ctx context.Context) error {
 		d.setTimeouts()
 		d.startChecks()
 		d.settle()
+		if d.options.Router != nil {
+			d.options.Router.Set(c)
+		}
 		d.save()
 		d.reloaded = Reloaded{At: began, Took: d.options.Now().Sub(began), Added: added, Removed: len(was), Rejected: d.reloaded.Rejected}
 		d.log(slog.LevelInfo, Event{

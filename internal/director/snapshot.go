@@ -3,10 +3,12 @@ package director
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"time"
 
 	"drover/internal/checker"
 	"drover/internal/lvs"
+	"drover/internal/vrrp"
 )
 
 // A Snapshot is all that a director knows at a moment. It is never changed.
@@ -21,6 +23,33 @@ type Snapshot struct {
 	Holding        bool            `json:"mass_failure_guard_holding"`
 	ChecksRun      int             `json:"checks"` // that are asked, each once
 	VirtualServers []VirtualStatus `json:"virtual_servers"`
+	VRRP           []RouterStatus  `json:"vrrp,omitempty"`
+}
+
+// A RouterStatus is a virtual router's.
+type RouterStatus struct {
+	Name      string            `json:"name"`
+	Interface string            `json:"interface"`
+	VRID      uint8             `json:"virtual_router_id"`
+	Version   int               `json:"version"`
+	State     string            `json:"state"` // INIT, BACKUP, MASTER, FAULT
+	Since     time.Time         `json:"since"`
+	Base      int               `json:"priority_configured"`
+	Priority  int               `json:"priority"` // with what trackers add
+	Advert    float64           `json:"advert_interval_seconds"`
+	Source    string            `json:"source,omitempty"`
+	Addresses []netip.Addr      `json:"addresses"`
+	SyncGroup string            `json:"sync_group,omitempty"`
+	Faults    []string          `json:"faults,omitempty"`
+	Rival     *RivalStatus      `json:"last_advert,omitempty"`
+	Counters  map[string]uint64 `json:"counters"`
+}
+
+// A RivalStatus is who sent the last advert.
+type RivalStatus struct {
+	From     netip.Addr `json:"from"`
+	Priority uint8      `json:"priority"`
+	At       time.Time  `json:"at"`
 }
 
 // A VirtualStatus is a virtual server's.
@@ -114,6 +143,32 @@ func (d *Director) snapshot() *Snapshot {
 	s.VirtualServers = make([]VirtualStatus, len(d.pools))
 	for i, p := range d.pools {
 		s.VirtualServers[i] = d.virtualStatus(p, states)
+	}
+	if d.options.Router != nil {
+		for _, r := range d.options.Router.Status() {
+			s.VRRP = append(s.VRRP, routerStatus(&r))
+		}
+	}
+	return s
+}
+
+func routerStatus(r *vrrp.Status) RouterStatus {
+	s := RouterStatus{
+		Name: r.Name, Interface: r.Interface, VRID: r.VRID, Version: r.Settings.Version, State: r.State.String(), Since: r.Since,
+		Base: r.Settings.Priority, Priority: r.Priority, Advert: r.Settings.Interval.Seconds(), Addresses: r.Addresses, SyncGroup: r.SyncGroup, Faults: r.Faults,
+		Counters: map[string]uint64{
+			"received": r.Stats.Received, "sent": r.Stats.Sent, "became_master": r.Stats.BecameMaster, "released_master": r.Stats.ReleasedMaster,
+			"priority_zero_received": r.Stats.ZeroReceived, "priority_zero_sent": r.Stats.ZeroSent,
+		},
+	}
+	if r.Source.IsValid() {
+		s.Source = r.Source.String()
+	}
+	for kind, n := range r.Stats.Faults {
+		s.Counters["wrong_"+strings.ReplaceAll(string(kind), " ", "_")] = n
+	}
+	if r.Rival.Addr.IsValid() {
+		s.Rival = &RivalStatus{From: r.Rival.Addr, Priority: r.Rival.Priority, At: r.Rival.At}
 	}
 	return s
 }

@@ -11,8 +11,10 @@ import (
 
 // An Origin is what of the configuration an event is about.
 type Origin struct {
-	Virtual *config.VirtualServer
-	Real    *config.RealServer
+	Virtual  *config.VirtualServer
+	Real     *config.RealServer
+	Instance *config.Instance
+	Group    *config.SyncGroup
 }
 
 // record keeps an event and tells it.
@@ -27,7 +29,7 @@ func (d *Director) record(e Event) {
 // log writes an event's message, in the words that keepalived has for it, and what it is about as values.
 func (d *Director) log(level slog.Level, e Event) {
 	values := []any{"event", string(e.Kind), "state", e.State}
-	for _, v := range [...]struct{ name, value string }{{"service", e.VirtualServer}, {"rs", e.RealServer}, {"reason", e.Reason}} {
+	for _, v := range [...]struct{ name, value string }{{"service", e.VirtualServer}, {"rs", e.RealServer}, {"instance", e.Instance}, {"reason", e.Reason}} {
 		if v.value != "" {
 			values = append(values, v.name, v.value)
 		}

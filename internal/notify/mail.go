@@ -25,6 +25,10 @@ func subject(e director.Event) string {
 		return fmt.Sprintf("Realserver %s of virtual server %s - %s", e.RealServer, e.VirtualServer, e.State)
 	case e.Kind == director.KindVirtual && e.Origin.Virtual != nil && e.Origin.Virtual.SMTPAlert:
 		return fmt.Sprintf("Virtualserver %s - %s", e.VirtualServer, e.State)
+	case e.Kind == director.KindVRRP && e.Origin.Instance != nil && e.Origin.Instance.SMTPAlert:
+		return fmt.Sprintf("VRRP Instance %s - Entering %s state", e.Instance, e.State)
+	case e.Kind == director.KindVRRPGroup && e.Origin.Group != nil && e.Origin.Group.SMTPAlert:
+		return fmt.Sprintf("VRRP Group %s - %s transition", e.Instance, e.State)
 	}
 	return ""
 }

@@ -31,6 +31,10 @@ func line(e director.Event) string {
 		return fmt.Sprintf("VS %s %s\n", e.VirtualServer, e.State)
 	case director.KindServer:
 		return fmt.Sprintf("RS %s %s %s\n", e.RealServer, e.VirtualServer, e.State)
+	case director.KindVRRP:
+		return fmt.Sprintf("INSTANCE \"%s\" %s %d\n", e.Instance, e.State, e.Priority)
+	case director.KindVRRPGroup:
+		return fmt.Sprintf("GROUP \"%s\" %s %d\n", e.Instance, e.State, e.Priority)
 	}
 	return ""
 }
@@ -38,7 +42,7 @@ func line(e director.Event) string {
 // setPipes opens the pipes of the configuration, and closes others. One that stays is left alone.
 func (n *Notifier) setPipes() {
 	wanted := map[string]*config.FIFO{}
-	for _, f := range []*config.FIFO{n.config.Global.NotifyFIFO, n.config.Global.LVSNotifyFIFO} {
+	for _, f := range []*config.FIFO{n.config.Global.NotifyFIFO, n.config.Global.LVSNotifyFIFO, n.config.Global.VRRPNotifyFIFO} {
 		if f != nil && f.Path != "" {
 			wanted[f.Path] = f
 		}
@@ -107,7 +111,14 @@ func (n *Notifier) writePipes(e director.Event) {
 	if text == "" {
 		return
 	}
+	of := n.config.Global.LVSNotifyFIFO
+	if e.Kind == director.KindVRRP || e.Kind == director.KindVRRPGroup {
+		of = n.config.Global.VRRPNotifyFIFO
+	}
 	for path, p := range n.pipes {
+		if !leads(n.config.Global.NotifyFIFO, path) && !leads(of, path) {
+			continue
+		}
 		err := writeNow(p.file, text)
 		if err != nil && !p.lost {
 			n.log.Error("a pipe's lines are lost: its reader is too slow, or there is none", "pipe", path, "error", err)
@@ -115,6 +126,8 @@ func (n *Notifier) writePipes(e director.Event) {
 		p.lost = err != nil
 	}
 }
+
+func leads(f *config.FIFO, path string) bool { return f != nil && f.Path == path }
 
 // writeNow writes without waiting: a line shorter than PIPE_BUF is written whole or not at all (pipe(7)).
 func writeNow(f *os.File, text string) error {

@@ -2,6 +2,8 @@ package notify
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,10 @@ const scriptTimeout = 60 * time.Second
 // runScripts runs the programs that an event's real or virtual server names: notify_up and notify_down, quorum_up and
 // quorum_down. They get the arguments of the configuration alone, as keepalived has it.
 func (n *Notifier) runScripts(e director.Event) {
+	if e.Kind == director.KindVRRP || e.Kind == director.KindVRRPGroup {
+		n.runRouterScripts(e)
+		return
+	}
 	var s *config.Script
 	switch {
 	case e.Kind == director.KindServer && e.Origin.Real != nil:
@@ -28,6 +34,30 @@ func (n *Notifier) runScripts(e director.Event) {
 	}
 	global := n.config.Global
 	n.put(n.scripts, func(ctx context.Context) { n.run(ctx, s, &global) })
+}
+
+// runRouterScripts runs what a virtual router or a sync group names for a state, and `notify` with what has happened as its last
+// arguments: INSTANCE or GROUP, the name, the state, the priority.
+func (n *Notifier) runRouterScripts(e director.Event) {
+	var notify *config.Notify
+	kind := "INSTANCE"
+	switch {
+	case e.Origin.Instance != nil:
+		notify = &e.Origin.Instance.Notify
+	case e.Origin.Group != nil:
+		notify, kind = &e.Origin.Group.Notify, "GROUP"
+	default:
+		return
+	}
+	global := n.config.Global
+	if s := map[string]*config.Script{"MASTER": notify.Master, "BACKUP": notify.Backup, "FAULT": notify.Fault, "STOP": notify.Stop}[e.State]; s != nil {
+		n.put(n.scripts, func(ctx context.Context) { n.run(ctx, s, &global) })
+	}
+	if notify.Any != nil {
+		s := *notify.Any
+		s.Command = append(slices.Clone(s.Command), kind, e.Instance, e.State, strconv.Itoa(e.Priority))
+		n.put(n.scripts, func(ctx context.Context) { n.run(ctx, &s, &global) })
+	}
 }
 
 func byState(state string, up, down *config.Script) *config.Script {

@@ -300,6 +300,43 @@ func TestDirectorReload(t *testing.T) {
 	}
 }
 
+// TestReloadUnderLoad: with ten thousand SYNs a second, and the file in force changed twenty times, every packet goes to a server.
+func TestReloadUnderLoad(t *testing.T) {
+	t.Parallel()
+	cfg := lab.Config{Mode: lab.DR}
+	c, file := directed(t, cfg, pool(cfg, "", 1, 2, 3))
+	c.serves("11=1 12=1 13=1")
+	lost := func() (n uint64) {
+		for _, counter := range c.status().Counters {
+			if counter.Verdict == "drop" || counter.Verdict == "answer" {
+				n += counter.Value
+			}
+		}
+		return n
+	}
+	before, forwarded := lost(), c.counter("forward", "route")
+	stop, sent := c.steady(lab.V4, 10_000)
+	for i := range 20 {
+		text := pool(cfg, "", 1, 2, 3)
+		if i%2 == 0 {
+			text = strings.Replace(pool(cfg, "", 2, 3), "lb_algo rr", "lb_algo wlc", 1)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c.run(lab.Director, "drover reload")
+	}
+	stop()
+	c.serves("11=1 12=1 13=1")
+	if n := lost() - before; n > 0 {
+		t.Errorf("%d of %d packets were lost", n, sent.Load())
+	}
+	if n := c.counter("forward", "route") - forwarded; n < uint64(sent.Load()) || sent.Load() < 10_000 {
+		t.Errorf("%d packets were forwarded of %d", n, sent.Load())
+	}
+	t.Logf("%d SYNs over 20 reloads", sent.Load())
+}
+
 // flips is how often the quorum is lost and won in TestSorryServer.
 const flips = 100
 

@@ -1,0 +1,211 @@
+package system
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A duo is two hosts at one segment, each a network namespace: the hosts of virtual routers.
+type duo struct {
+	t      *testing.T
+	name   string
+	folder string
+	runs   map[string]*exec.Cmd // by host
+}
+
+// The two hosts.
+const (
+	high = "high" // of higher priority, 192.0.2.1 and fe80::1
+	low  = "low"  // 192.0.2.2 and fe80::2
+)
+
+const duoVIP, duoVIP6 = "192.0.2.100", "2001:db8::100"
+
+func newDuo(t *testing.T) *duo {
+	t.Helper()
+	name := labPrefix() + strings.ToLower(strings.NewReplacer("/", "", "_", "", ",", "", " ", "").Replace(strings.TrimPrefix(t.Name(), "Test")))
+	d := &duo{t: t, name: name, folder: t.TempDir(), runs: map[string]*exec.Cmd{}}
+	for _, n := range []string{"segment", high, low} {
+		ip(t, "netns add "+d.node(n))
+		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", d.node(n)).Run() })
+		ip(t, "-n "+d.node(n)+" link set lo up")
+	}
+	t.Cleanup(d.stopAll)
+	segment := d.node("segment")
+	ip(t, "-n "+segment+" link add br0 type bridge mcast_snooping 0")
+	ip(t, "-n "+segment+" link set br0 up")
+	for i, n := range []string{high, low} {
+		ip(t, fmt.Sprintf("-n %s link add eth0 type veth peer name to-%s netns %s", d.node(n), n, segment))
+		ip(t, fmt.Sprintf("-n %s link set to-%s master br0 up", segment, n))
+		ip(t, fmt.Sprintf("-n %s link set eth0 addrgenmode none", d.node(n)))
+		ip(t, fmt.Sprintf("-n %s link set eth0 up", d.node(n)))
+		ip(t, fmt.Sprintf("-n %s address add 192.0.2.%d/24 dev eth0", d.node(n), i+1))
+		ip(t, fmt.Sprintf("-n %s address add fe80::%d/64 dev eth0 nodad", d.node(n), i+1))
+	}
+	return d
+}
+
+func (d *duo) node(n string) string { return d.name + n }
+
+// start runs a director or keepalived on a host, with a vrrp_instance that has more in it.
+func (d *duo) start(n, program2, more string, priority int) {
+	d.t.Helper()
+	file := filepath.Join(d.folder, n+".conf")
+	text := fmt.Sprintf("global_defs {\n router_id %s\n}\nvrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n priority %d\n%s\n}\n", n, priority, more)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+	d.run(n, program2, file)
+}
+
+func (d *duo) run(n, program2, file string) {
+	d.t.Helper()
+	line := []string{"netns", "exec", d.node(n), program, "director", "-l", "-P", "-f", file}
+	if program2 == "keepalived" {
+		pid := func(kind string) string { return filepath.Join(d.folder, n+"."+kind) }
+		line = []string{"netns", "exec", d.node(n), "keepalived", "-n", "-l", "-P", "-f", file, "-p", pid("pid"), "-r", pid("vrrp")}
+	}
+	log, err := os.OpenFile(filepath.Join(d.folder, n+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command("ip", line...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "DROVER_RUN="+filepath.Join(d.folder, "run"))
+	if err := cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.runs[n] = cmd
+}
+
+// end ends a host's program with a signal; with SIGKILL all of its processes at once.
+func (d *duo) end(n string, s unix.Signal) {
+	d.t.Helper()
+	cmd := d.runs[n]
+	delete(d.runs, n)
+	all := []string{strconv.Itoa(cmd.Process.Pid)}
+	if s == unix.SIGKILL {
+		out, err := exec.Command("ip", "netns", "pids", d.node(n)).Output()
+		if err != nil {
+			d.t.Error(err)
+		}
+		all = strings.Fields(string(out))
+	}
+	for _, text := range all {
+		pid, err := strconv.Atoi(text)
+		if err == nil {
+			err = unix.Kill(pid, s)
+		}
+		if err != nil {
+			d.t.Error(err)
+		}
+	}
+	_ = cmd.Wait()
+	if s == unix.SIGKILL { // keepalived would take a child that nobody has waited for yet for one that runs
+		for _, kind := range []string{"pid", "vrrp"} {
+			_ = os.Remove(filepath.Join(d.folder, n+"."+kind))
+		}
+	}
+}
+
+func (d *duo) stopAll() {
+	for n := range d.runs {
+		d.end(n, unix.SIGTERM)
+	}
+	if d.t.Failed() {
+		for _, n := range []string{high, low} {
+			log, _ := os.ReadFile(filepath.Join(d.folder, n+".log"))
+			d.t.Logf("%s:\n%s", n, log)
+		}
+	}
+}
+
+// masters gives the hosts that have the VIP.
+func (d *duo) masters(vip string) string {
+	d.t.Helper()
+	var all []string
+	for _, n := range []string{high, low} {
+		out, err := exec.Command("ip", "-n", d.node(n), "-o", "address", "show", "dev", "eth0", "to", vip).CombinedOutput()
+		if err != nil {
+			d.t.Fatalf("%v: %s", err, out)
+		}
+		if len(out) > 0 {
+			all = append(all, n)
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// wants waits until a host, and it alone, has the VIP.
+func (d *duo) wants(vip, want, when string) {
+	d.t.Helper()
+	eventually(d.t, 20*time.Second, func() string {
+		if got := d.masters(vip); got != want {
+			return fmt.Sprintf("%s: the VIP is on %q, want it on %q", when, got, want)
+		}
+		return ""
+	})
+}
+
+// vrrpForms are what two hosts can speak with each other.
+var vrrpForms = []struct {
+	name, vip  string
+	more, peer string // of each host; peer has the other's address in the place of %s
+}{
+	{"v2", duoVIP, "advert_int 1\n authentication {\n auth_type PASS\n auth_pass secret12\n }\n virtual_ipaddress {\n 192.0.2.100/32\n }", ""},
+	{"v3", duoVIP, "version 3\n advert_int 0.1\n virtual_ipaddress {\n 192.0.2.100/32\n 192.0.2.101/32\n }", ""},
+	{"v3 without a pseudo header", duoVIP, "version 3\n advert_int 0.2\n v3_checksum_as_v2\n virtual_ipaddress {\n 192.0.2.100/32\n }", ""},
+	{"v6", duoVIP6, "version 3\n advert_int 0.2\n virtual_ipaddress {\n fe80::100/64\n 2001:db8::100/128\n }", ""},
+	{"unicast", duoVIP, "version 3\n advert_int 0.2\n virtual_ipaddress {\n 192.0.2.100/32\n }", "unicast_src_ip %s\n unicast_peer {\n %s\n }"},
+}
+
+// TestVRRPPairs has Drover and Debian's keepalived share a virtual router, each with the higher priority once, and two of Drover's:
+// election, stop and return, death and return, priorities that are equal.
+func TestVRRPPairs(t *testing.T) {
+	t.Parallel()
+	for _, form := range vrrpForms {
+		pairs := [][2]string{{"drover", "keepalived"}, {"keepalived", "drover"}, {"drover", "drover"}}
+		if strings.Contains(form.more, "v3_checksum_as_v2") { // keepalived 2.2.7 does not know it, and accepts no such advert
+			pairs = pairs[2:]
+		}
+		for _, pair := range pairs {
+			t.Run(form.name+" "+pair[0]+" "+pair[1], func(t *testing.T) {
+				t.Parallel()
+				d := newDuo(t)
+				more := map[string]string{high: form.more, low: form.more}
+				if form.peer != "" {
+					more[high] += "\n " + fmt.Sprintf(form.peer, "192.0.2.1", "192.0.2.2")
+					more[low] += "\n " + fmt.Sprintf(form.peer, "192.0.2.2", "192.0.2.1")
+				}
+				d.start(low, pair[1], more[low], 100)
+				d.wants(form.vip, low, "alone")
+				d.start(high, pair[0], more[high], 150)
+				d.wants(form.vip, high, "the higher has come")
+				d.end(high, unix.SIGTERM)
+				d.wants(form.vip, low, "the higher was stopped")
+				d.start(high, pair[0], more[high], 150)
+				d.wants(form.vip, high, "the higher is back")
+				d.end(low, unix.SIGKILL)
+				d.start(low, pair[1], more[low], 100)
+				d.end(high, unix.SIGKILL)
+				eventually(t, 20*time.Second, func() string { // the dead one has the VIP still
+					if got := d.masters(form.vip); got != "high low" && got != low {
+						return "the higher was killed: the VIP is on " + got
+					}
+					return ""
+				})
+				d.start(high, pair[0], more[high], 100)
+				d.wants(form.vip, low, "the killed one is back, with an equal priority")
+			})
+		}
+	}
+}
