@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"drover/internal/lab"
 )
 
 // A duo is two hosts at one segment, each a network namespace: the hosts of virtual routers.
@@ -208,4 +210,63 @@ func TestVRRPPairs(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestVIPByVRRP: a director with a virtual router has the VIP, and balances its packets, only while it is MASTER.
+func TestVIPByVRRP(t *testing.T) {
+	t.Parallel()
+	cfg := lab.Config{Mode: lab.DR}
+	instance := "vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n priority 150\n version 3\n advert_int 0.2\n" +
+		" track_file {\n maintenance\n }\n virtual_ipaddress {\n 192.0.2.100/32\n }\n}\n"
+	number := filepath.Join(t.TempDir(), "maintenance")
+	if err := os.WriteFile(number, []byte("0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := directed(t, cfg, "track_file maintenance {\n file "+number+"\n weight 0\n}\n"+instance+pool(cfg, "", 1, 2, 3))
+	state := func(want string) {
+		t.Helper()
+		eventually(t, 10*time.Second, func() string {
+			s := c.snapshot()
+			if len(s.VRRP) != 1 || s.VRRP[0].State != want {
+				return fmt.Sprintf("virtual routers %+v, want %s", s.VRRP, want)
+			}
+			return ""
+		})
+	}
+	standby := func() string { return c.run(lab.Director, "drover datapath vip") }
+	state("MASTER")
+	eventually(t, 5*time.Second, func() string {
+		if _, _, err := c.ask("GET", c.url(lab.V4, "/"), nil); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	if text := standby(); strings.Contains(text, "standby") {
+		t.Errorf("MASTER, and the data path says:\n%s", text)
+	}
+	if err := os.WriteFile(number, []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	state("FAULT")
+	eventually(t, 5*time.Second, func() string {
+		if text := standby(); !strings.Contains(text, "standby") {
+			return "in FAULT, and the data path says:\n" + text
+		}
+		if out := c.run(lab.Director, "ip -o address show dev eth0 to 192.0.2.100"); out != "" {
+			return "in FAULT, with the VIP: " + out
+		}
+		return ""
+	})
+	why := c.run(lab.Director, "drover vrrp")
+	if !strings.Contains(why, "says 1") || !strings.Contains(c.run(lab.Director, "drover logs"), "(VI_1) Entering FAULT STATE") {
+		t.Errorf("drover vrrp says:\n%s", why)
+	}
+	if err := os.WriteFile(number, []byte("0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	state("MASTER")
+	c.signal(c.process(lab.Director), unix.SIGTERM)
+	eventually(t, 5*time.Second, func() string {
+		return c.run(lab.Director, "ip -o address show dev eth0 to 192.0.2.100")
+	})
 }
