@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -166,9 +167,9 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 	teller := notify.New(logger)
 	defer teller.Close(notifyPatience)
 	supervisor := director.NewSupervisor(env.getenv)
-	standby := setStandby
+	standby, renew := setStandby, renewLeases
 	if f.vrrpOnly { // no service, and so nothing to balance
-		standby = nil
+		standby, renew = nil, nil
 	}
 	var d *director.Director
 	d = director.New(director.Options{
@@ -176,7 +177,7 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 		Open:   func() (director.Table, error) { return openForDirector(env, f, first) },
 		Look:   lookForService,
 		Keep:   director.Store{Path: state, Boot: bootID()},
-		Router: router.New(router.Options{Standby: standby, Tell: func(c vrrp.Change) { d.Changed(c) }, Log: logger}),
+		Router: router.New(router.Options{Standby: standby, Renew: renew, Tell: func(c vrrp.Change) { d.Changed(c) }, Log: logger}),
 		Tell:   teller,
 		Log:    logger,
 	})
@@ -261,7 +262,7 @@ func openForDirector(env *environment, f *directorFlags, c *config.Config) (dire
 
 // lookForService tells whether a service is in the data path.
 // setStandby tells the data path whether another host has a VIP. Where none is loaded, nobody has to know.
-func setStandby(vip netip.Addr, standby bool) error {
+func setStandby(vip netip.Addr, standby bool, lasts time.Duration) error {
 	t, err := datapath.Open(true)
 	if errors.Is(err, datapath.ErrNotLoaded) {
 		return nil
@@ -269,7 +270,16 @@ func setStandby(vip netip.Addr, standby bool) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(t.SetStandby(vip, standby), t.Close())
+	return errors.Join(t.SetStandby(vip, standby), t.SetLease(vip, lasts), t.Close())
+}
+
+// renewLeases tells the data path that this director lives.
+func renewLeases(vips []netip.Addr, lasts time.Duration) error {
+	err := datapath.RenewLeases(vips, lasts)
+	if errors.Is(err, fs.ErrNotExist) { // no data path is loaded
+		return nil
+	}
+	return err
 }
 
 func lookForService(k lvs.ServiceKey) error {

@@ -66,6 +66,14 @@ func drawStatus(p *printer, s *director.Snapshot) error {
 			return err
 		}
 	}
+	if len(s.VRRP) > 0 {
+		if err := p.printf("\n"); err != nil {
+			return err
+		}
+		if err := drawRouters(p, s.At, s.VRRP); err != nil {
+			return err
+		}
+	}
 	for i := range s.VirtualServers {
 		if err := drawVirtual(p, s, &s.VirtualServers[i]); err != nil {
 			return err

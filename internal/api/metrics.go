@@ -2,6 +2,9 @@ package api
 
 import (
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -27,6 +30,9 @@ var (
 	overrideSince = metric("real_server_override_timestamp_seconds", "When the override was set.", "service", "rs")
 	checkUp       = metric("check_up", "1 if the check holds.", "service", "rs", "check", "target")
 	checkTook     = metric("check_last_duration_seconds", "From the first packet of the last question to its verdict.", "service", "rs", "check", "target")
+	routerState   = metric("vrrp_state", "1 for the state that the virtual router is in.", "instance", "interface", "vrid", "state")
+	routerPrio    = metric("vrrp_priority", "The virtual router's priority, with what trackers add.", "instance", "interface", "vrid")
+	routerCounts  = metric("vrrp_events_total", "Adverts received and sent, changes of MASTER, and adverts that are wrong by what is wrong.", "instance", "interface", "vrid", "event")
 	checkFailures = metric("check_consecutive_failures", "Failures one after the other.", "service", "rs", "check", "target")
 )
 
@@ -67,6 +73,17 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		for j := range v.Servers {
 			c.server(gauge, v.Name, &v.Servers[j])
+		}
+	}
+	for i := range s.VRRP {
+		r := &s.VRRP[i]
+		labels := []string{r.Name, r.Interface, strconv.Itoa(int(r.VRID))}
+		for _, state := range []string{"INIT", "BACKUP", "MASTER", "FAULT"} {
+			gauge(routerState, truth(r.State == state), append(slices.Clone(labels), strings.ToLower(state))...)
+		}
+		gauge(routerPrio, float64(r.Priority), labels...)
+		for event, n := range r.Counters {
+			out <- prometheus.MustNewConstMetric(routerCounts, prometheus.CounterValue, float64(n), append(slices.Clone(labels), event)...)
 		}
 	}
 }

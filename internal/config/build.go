@@ -69,6 +69,8 @@ func (b *builder) walk(kind *blockKind, statements []Statement) {
 			continue
 		}
 		switch row.status {
+		case Checked:
+			b.find(s, Note, "nothing acts on it yet", "")
 		case Noted:
 			b.find(s, Note, row.remark, "")
 		case Refused:

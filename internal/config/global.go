@@ -37,7 +37,7 @@ var globalBlock = &blockKind{name: "global_defs", rows: []row{
 	}},
 	{"smtp_alert", Acted, "", truthOrUnset(func(b *builder) **bool { return &global(b).SMTPAlert })},
 	{"smtp_alert_checker", Acted, "", truthOrUnset(func(b *builder) **bool { return &global(b).SMTPAlertChecker })},
-	{"smtp_alert_vrrp", Checked, "", truthOrUnset(func(b *builder) **bool { return &global(b).SMTPAlertVRRP })},
+	{"smtp_alert_vrrp", Acted, "", truthOrUnset(func(b *builder) **bool { return &global(b).SMTPAlertVRRP })},
 	{"no_email_faults", Acted, "", truth(func(b *builder) *bool { return &global(b).NoEmailFaults })},
 	{"no_checker_emails", Acted, "the same as smtp_alert_checker off", func(b *builder, _ *Statement) {
 		no := false
@@ -61,10 +61,10 @@ var globalBlock = &blockKind{name: "global_defs", rows: []row{
 	{"lvs_sync_daemon lvs_sync_daemon_interface", Checked, "INTERFACE [inst VRRP_INSTANCE] [id N] [maxlen N] [port N] [ttl N] [group ADDRESS]", (*builder).readSyncDaemon},
 	{"notify_fifo", Acted, "", fifo(func(b *builder) **FIFO { return &global(b).NotifyFIFO })},
 	{"lvs_notify_fifo", Acted, "", fifo(func(b *builder) **FIFO { return &global(b).LVSNotifyFIFO })},
-	{"vrrp_notify_fifo", Checked, "", fifo(func(b *builder) **FIFO { return &global(b).VRRPNotifyFIFO })},
+	{"vrrp_notify_fifo", Acted, "", fifo(func(b *builder) **FIFO { return &global(b).VRRPNotifyFIFO })},
 	{"notify_fifo_script", Acted, "", fifoScript(func(b *builder) **FIFO { return &global(b).NotifyFIFO })},
 	{"lvs_notify_fifo_script", Acted, "", fifoScript(func(b *builder) **FIFO { return &global(b).LVSNotifyFIFO })},
-	{"vrrp_notify_fifo_script", Checked, "", fifoScript(func(b *builder) **FIFO { return &global(b).VRRPNotifyFIFO })},
+	{"vrrp_notify_fifo_script", Acted, "", fifoScript(func(b *builder) **FIFO { return &global(b).VRRPNotifyFIFO })},
 	{"rs_init_notifies", Noted, "servers that are up when the director begins are not told of", nil},
 	{"startup_script shutdown_script startup_script_timeout shutdown_script_timeout", Noted, "have systemd run it: ExecStartPre, ExecStopPost", nil},
 	{"process_names process_name lvs_process_name vrrp_process_name checker_process_name bfd_process_name", Noted, "there is one process", nil},

@@ -11,7 +11,7 @@ type Status string
 // The statuses.
 const (
 	Acted   Status = "acted on"
-	Checked Status = "checked"      // read and checked; it is for VRRP, which is not there yet
+	Checked Status = "checked"      // read and checked; nothing acts on it yet
 	Noted   Status = "does nothing" // accepted, with a note why it does not apply here
 	Refused Status = "refused"      // by name: what it is part of is not loaded, or works without it
 )

@@ -30,7 +30,7 @@ func WriteKeywords(w io.Writer) error {
 What becomes of each keyword, written by "drover config keywords" from the table that the configuration is read by.
 
 - **acted on**: it does what it does in keepalived.
-- **checked**: it is read and checked; it is for VRRP, which is not there yet.
+- **checked**: it is read and checked, and nothing acts on it yet; a note says so.
 - **does nothing**: it is accepted, and has no effect here for the reason given.
 - **refused**: by name, with an error; what the remark says goes on without it.
 `)

@@ -36,12 +36,12 @@ func garpRows(prefix string, at func(*builder) *garpBuild) []row {
 		}
 	}
 	return []row{
-		{prefix + "garp_master_delay", Checked, "seconds before the second set; 5 by default", seconds(func(g *garpBuild) **time.Duration { return &g.delay })},
-		{prefix + "garp_master_repeat", Checked, "messages of a set; 5 by default", count(func(g *garpBuild) **int { return &g.repeat }, 1)},
-		{prefix + "garp_master_refresh", Checked, "seconds; never by default", seconds(func(g *garpBuild) **time.Duration { return &g.refresh })},
-		{prefix + "garp_master_refresh_repeat", Checked, "messages of a refresh; 1 by default", count(func(g *garpBuild) **int { return &g.refreshRepeat }, 1)},
-		{prefix + "garp_lower_prio_delay", Checked, "by default as garp_master_delay", seconds(func(g *garpBuild) **time.Duration { return &g.lowerDelay })},
-		{prefix + "garp_lower_prio_repeat", Checked, "by default as garp_master_repeat", count(func(g *garpBuild) **int { return &g.lowerRepeat }, 0)},
+		{prefix + "garp_master_delay", Acted, "seconds before the second set; 5 by default", seconds(func(g *garpBuild) **time.Duration { return &g.delay })},
+		{prefix + "garp_master_repeat", Acted, "messages of a set; 5 by default", count(func(g *garpBuild) **int { return &g.repeat }, 1)},
+		{prefix + "garp_master_refresh", Acted, "seconds; never by default", seconds(func(g *garpBuild) **time.Duration { return &g.refresh })},
+		{prefix + "garp_master_refresh_repeat", Acted, "messages of a refresh; 1 by default", count(func(g *garpBuild) **int { return &g.refreshRepeat }, 1)},
+		{prefix + "garp_lower_prio_delay", Acted, "by default as garp_master_delay", seconds(func(g *garpBuild) **time.Duration { return &g.lowerDelay })},
+		{prefix + "garp_lower_prio_repeat", Acted, "by default as garp_master_repeat", count(func(g *garpBuild) **int { return &g.lowerRepeat }, 0)},
 		{prefix + "garp_extra_if", Checked, "[all] seconds, a day at most: also on the other interfaces of VIPs", func(b *builder, s *Statement) { b.readExtra(s, at(b)) }},
 		{prefix + "vmac_garp_intvl", Checked, "the old name of garp_extra_if, with a warning", func(b *builder, s *Statement) {
 			b.warn(s.At, s.Keyword(), "its name is %sgarp_extra_if now", prefix)

@@ -18,28 +18,28 @@ func defaultVRRP() VRRPDefaults {
 func defaults(b *builder) *VRRPDefaults { return &b.config.VRRP.Defaults }
 
 var vrrpGlobals = &blockKind{name: "global_defs", rows: slices.Concat([]row{
-	{"vrrp_version", Checked, "2 or 3; 2 by default", integer(2, 3, func(b *builder) *int { return &defaults(b).Version })},
+	{"vrrp_version", Acted, "2 or 3; 2 by default", integer(2, 3, func(b *builder) *int { return &defaults(b).Version })},
 	{"vrrp_strict", Checked, "only what the RFCs have", mark(func(b *builder) *bool { return &defaults(b).Strict })},
-	{"vrrp_mcast_group4", Checked, "", group4or6(func(b *builder) *netip.Addr { return &defaults(b).Multicast4 })},
-	{"vrrp_mcast_group6", Checked, "", group4or6(func(b *builder) *netip.Addr { return &defaults(b).Multicast6 })},
+	{"vrrp_mcast_group4", Acted, "", group4or6(func(b *builder) *netip.Addr { return &defaults(b).Multicast4 })},
+	{"vrrp_mcast_group6", Acted, "", group4or6(func(b *builder) *netip.Addr { return &defaults(b).Multicast6 })},
 	{"default_interface", Checked, "of static addresses", word1(func(b *builder) *string { return &defaults(b).Interface })},
-	{"vrrp_down_timer_adverts", Checked, "1 to 100", integer(1, 100, func(b *builder) *int { return &defaults(b).DownTimerAdverts })},
+	{"vrrp_down_timer_adverts", Acted, "1 to 100", integer(1, 100, func(b *builder) *int { return &defaults(b).DownTimerAdverts })},
 	{"vrrp_min_garp", Checked, "one message, and no second set", truth(func(b *builder) *bool { return &b.vrrp.minGARP })},
 	{"vrrp_garp_interval", Checked, "seconds between gratuitous ARPs", vrrpTime(func(b *builder) *time.Duration { return &defaults(b).GARPInterval })},
 	{"vrrp_gna_interval", Checked, "seconds between neighbour advertisements", vrrpTime(func(b *builder) *time.Duration { return &defaults(b).GNAInterval })},
 	{"vrrp_startup_delay vrrp_delay_after_boot", Checked, "seconds before VRRP begins", vrrpTime(func(b *builder) *time.Duration { return &global(b).StartupDelay })},
-	{"vrrp_skip_check_adv_addr", Checked, "", truth(func(b *builder) *bool { return &defaults(b).SkipCheckAddr })},
-	{"vrrp_check_unicast_src", Checked, "", mark(func(b *builder) *bool { return &defaults(b).CheckUnicastSource })},
-	{"vrrp_lower_prio_no_advert", Checked, "", truth(func(b *builder) *bool { return &defaults(b).LowerPrioNoAdvert })},
-	{"vrrp_higher_prio_send_advert", Checked, "", truth(func(b *builder) *bool { return &defaults(b).HigherPrioSend })},
+	{"vrrp_skip_check_adv_addr", Acted, "", truth(func(b *builder) *bool { return &defaults(b).SkipCheckAddr })},
+	{"vrrp_check_unicast_src", Acted, "", mark(func(b *builder) *bool { return &defaults(b).CheckUnicastSource })},
+	{"vrrp_lower_prio_no_advert", Acted, "", truth(func(b *builder) *bool { return &defaults(b).LowerPrioNoAdvert })},
+	{"vrrp_higher_prio_send_advert", Acted, "", truth(func(b *builder) *bool { return &defaults(b).HigherPrioSend })},
 	{"vrrp_notify_priority_changes", Checked, "", truth(func(b *builder) *bool { return &defaults(b).NotifyPriority })},
-	{"dynamic_interfaces", Checked, "[allow_if_changes]: interfaces may come later", func(b *builder, s *Statement) {
+	{"dynamic_interfaces", Acted, "[allow_if_changes]: interfaces may come later", func(b *builder, s *Statement) {
 		if len(s.Words) > 1 && s.Words[1] != "allow_if_changes" {
 			b.wrong(s, "%q: want allow_if_changes, or nothing", s.Words[1])
 		}
 		defaults(b).DynamicInterfaces = true
 	}},
-	{"log_unknown_vrids", Checked, "", mark(func(b *builder) *bool { return &defaults(b).LogUnknownVRIDs })},
+	{"log_unknown_vrids", Acted, "", mark(func(b *builder) *bool { return &defaults(b).LogUnknownVRIDs })},
 	{"vrrp_owner_ignore_adverts", Noted, "of version 2.4: owner_ignore_adverts of an instance says it here", nil},
 	{"vmac_prefix vmac_addr_prefix", Checked, "of names of interfaces", wantText},
 	{"vrrp_iptables vrrp_ipsets nftables nftables_priority nftables_counters nftables_ifindex", Noted, "VIPs are kept from answering without netfilter", nil},
@@ -72,10 +72,10 @@ func group4or6(at func(*builder) *netip.Addr) reader1 {
 }
 
 var vrrpRootRows = []row{
-	{"vrrp_instance", Checked, "a virtual router", (*builder).readInstance},
-	{"vrrp_sync_group", Checked, "instances that are MASTER together", (*builder).readSyncGroup},
-	{"vrrp_script", Checked, "a program that is run over and over", (*builder).readVRRPScript},
-	{"vrrp_track_process", Checked, "processes that must run", (*builder).readTrackProcess},
+	{"vrrp_instance", Acted, "a virtual router", (*builder).readInstance},
+	{"vrrp_sync_group", Acted, "instances that are MASTER together", (*builder).readSyncGroup},
+	{"vrrp_script", Acted, "a program that is run over and over", (*builder).readVRRPScript},
+	{"vrrp_track_process", Acted, "processes that must run", (*builder).readTrackProcess},
 	{"garp_group", Checked, "interfaces on which messages keep apart", (*builder).readGARPGroup},
 	{"static_ipaddress", Checked, "addresses that stay", vips(func(b *builder) *[]VIP { return &b.config.VRRP.StaticAddresses }, false)},
 	{"static_routes", Checked, "as of ip route add", routes(func(b *builder) *[]Route { return &b.config.VRRP.StaticRoutes })},

@@ -32,11 +32,11 @@ func notifyRows(at func(*builder) *Notify) []row {
 		return program(func(b *builder) **Script { return field(at(b)) })
 	}
 	return []row{
-		{"notify", Checked, "run at each change, with INSTANCE or GROUP, name, state and priority", one(func(n *Notify) **Script { return &n.Any })},
-		{"notify_master", Checked, "run on becoming MASTER", one(func(n *Notify) **Script { return &n.Master })},
-		{"notify_backup", Checked, "run on becoming BACKUP", one(func(n *Notify) **Script { return &n.Backup })},
-		{"notify_fault", Checked, "run on FAULT", one(func(n *Notify) **Script { return &n.Fault })},
-		{"notify_stop", Checked, "run when VRRP ends", one(func(n *Notify) **Script { return &n.Stop })},
+		{"notify", Acted, "run at each change, with INSTANCE or GROUP, name, state and priority", one(func(n *Notify) **Script { return &n.Any })},
+		{"notify_master", Acted, "run on becoming MASTER", one(func(n *Notify) **Script { return &n.Master })},
+		{"notify_backup", Acted, "run on becoming BACKUP", one(func(n *Notify) **Script { return &n.Backup })},
+		{"notify_fault", Acted, "run on FAULT", one(func(n *Notify) **Script { return &n.Fault })},
+		{"notify_stop", Acted, "run when VRRP ends", one(func(n *Notify) **Script { return &n.Stop })},
 		{"notify_deleted", Checked, "[program] told DELETED, not FAULT, when a reload takes the block away", func(b *builder, s *Statement) {
 			at(b).TellDeleted = true
 			if len(s.Words) > 1 {
@@ -49,13 +49,13 @@ func notifyRows(at func(*builder) *Notify) []row {
 }
 
 var syncGroupBlock = &blockKind{name: "vrrp_sync_group", rows: slices.Concat([]row{
-	{"group", Checked, "names of instances", func(b *builder, s *Statement) {
+	{"group", Acted, "names of instances", func(b *builder, s *Statement) {
 		b.vrrp.group.Members = append(b.vrrp.group.Members, b.wordsOf(s)...)
 		if len(s.Block) == 0 {
 			b.warn(s.At, s.Keyword(), "there is no instance in it")
 		}
 	}},
-	{"smtp_alert", Checked, "", truthOrUnset(func(b *builder) **bool { return &b.vrrp.group.alerts })},
+	{"smtp_alert", Acted, "", truthOrUnset(func(b *builder) **bool { return &b.vrrp.group.alerts })},
 	{"global_tracking", Checked, "an old word, with a warning", func(b *builder, s *Statement) {
 		b.warn(s.At, s.Keyword(), "an old word: put track_interface, track_script and track_file into the group")
 	}},

@@ -44,24 +44,24 @@ type TrackProcess struct {
 func script(b *builder) *TrackScript { return b.vrrp.script }
 
 var vrrpScriptBlock = &blockKind{name: "vrrp_script", rows: []row{
-	{"script", Checked, "the program", func(b *builder, s *Statement) {
+	{"script", Acted, "the program", func(b *builder, s *Statement) {
 		if len(s.Words) > 1 { // without one, the block's end tells
 			if p := b.script(s); p != nil {
 				script(b).Script = &Script{At: s.At, Command: p.Command}
 			}
 		}
 	}},
-	{"interval", Checked, "seconds, 1 by default", wholeSeconds(func(b *builder) *time.Duration { return &script(b).Interval })},
-	{"timeout", Checked, "seconds, by default the interval", wholeSeconds(func(b *builder) *time.Duration { return &script(b).Timeout })},
-	{"weight", Checked, "N [reverse]", func(b *builder, s *Statement) {
+	{"interval", Acted, "seconds, 1 by default", wholeSeconds(func(b *builder) *time.Duration { return &script(b).Interval })},
+	{"timeout", Acted, "seconds, by default the interval", wholeSeconds(func(b *builder) *time.Duration { return &script(b).Timeout })},
+	{"weight", Acted, "N [reverse]", func(b *builder, s *Statement) {
 		if n, reverse, ok := b.weight(s, s.Values(), 253); ok {
 			script(b).Weight, script(b).Reverse = n, reverse
 		}
 	}},
-	{"rise", Checked, "successes until it is well", integer(1, math.MaxInt32, func(b *builder) *int { return &script(b).Rise })},
-	{"fall", Checked, "failures until it is not", integer(1, math.MaxInt32, func(b *builder) *int { return &script(b).Fall })},
-	{"user", Checked, "USER [GROUP]", (*builder).readTrackUser},
-	{"init_fail", Checked, "not well until it was run", mark(func(b *builder) *bool { return &script(b).InitFail })},
+	{"rise", Acted, "successes until it is well", integer(1, math.MaxInt32, func(b *builder) *int { return &script(b).Rise })},
+	{"fall", Acted, "failures until it is not", integer(1, math.MaxInt32, func(b *builder) *int { return &script(b).Fall })},
+	{"user", Acted, "USER [GROUP]", (*builder).readTrackUser},
+	{"init_fail", Acted, "not well until it was run", mark(func(b *builder) *bool { return &script(b).InitFail })},
 }}
 
 func wholeSeconds(at func(*builder) *time.Duration) reader1 {
@@ -109,14 +109,14 @@ func (b *builder) readVRRPScript(s *Statement) {
 func process(b *builder) *TrackProcess { return b.vrrp.process }
 
 var trackProcessBlock = &blockKind{name: "vrrp_track_process", rows: []row{
-	{"process", Checked, "NAME [PARAMETER] ...", func(b *builder, s *Statement) {
+	{"process", Acted, "NAME [PARAMETER] ...", func(b *builder, s *Statement) {
 		if process(b).Command != nil {
 			b.wrong(s, "there is one already: this one is ignored")
 			return
 		}
 		process(b).Command = s.Values()
 	}},
-	{"param_match", Checked, "initial or partial: parameters may follow", func(b *builder, s *Statement) {
+	{"param_match", Acted, "initial or partial: parameters may follow", func(b *builder, s *Statement) {
 		if len(s.Words) > 1 && s.Words[1] != "initial" && s.Words[1] != "partial" {
 			b.wrong(s, "%q: want initial, partial or nothing", s.Words[1])
 			return
@@ -126,13 +126,13 @@ var trackProcessBlock = &blockKind{name: "vrrp_track_process", rows: []row{
 			process(b).Match = s.Words[1]
 		}
 	}},
-	{"weight", Checked, "N [reverse]; 1 by default", func(b *builder, s *Statement) {
+	{"weight", Acted, "N [reverse]; 1 by default", func(b *builder, s *Statement) {
 		if n, reverse, ok := b.weight(s, s.Values(), 254); ok {
 			process(b).Weight, process(b).Reverse = n, reverse
 		}
 	}},
-	{"quorum", Checked, "so many processes at least", (*builder).readProcessQuorum},
-	{"quorum_max", Checked, "so many at most", (*builder).readQuorumMax},
+	{"quorum", Acted, "so many processes at least", (*builder).readProcessQuorum},
+	{"quorum_max", Acted, "so many at most", (*builder).readQuorumMax},
 	{"fork_delay", Checked, "seconds until more processes count", processDelay(true, false)},
 	{"terminate_delay", Checked, "seconds until fewer count", processDelay(false, true)},
 	{"delay", Checked, "both", processDelay(true, true)},

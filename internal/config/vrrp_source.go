@@ -11,20 +11,20 @@ import (
 
 // sourceRows are those of where adverts come from and go to.
 var sourceRows = []row{
-	{"mcast_src_ip", Checked, "source of adverts", (*builder).readSource},
-	{"unicast_src_ip", Checked, "source of adverts to peers", func(b *builder, s *Statement) {
+	{"mcast_src_ip", Acted, "source of adverts", (*builder).readSource},
+	{"unicast_src_ip", Acted, "source of adverts to peers", func(b *builder, s *Statement) {
 		instance(b).unicastSaid = true
 		b.readSource(s)
 	}},
 	{"track_src_ip", Checked, "FAULT while the source is not there", mark(func(b *builder) *bool { return &instance(b).TrackSource })},
-	{"mcast_dst_ip", Checked, "another group than 224.0.0.18 or ff02::12", (*builder).readMulticast},
-	{"unicast_peer", Checked, "ADDRESS [min_ttl N] [max_ttl N]: adverts go to them alone", func(b *builder, s *Statement) {
+	{"mcast_dst_ip", Acted, "another group than 224.0.0.18 or ff02::12", (*builder).readMulticast},
+	{"unicast_peer", Acted, "ADDRESS [min_ttl N] [max_ttl N]: adverts go to them alone", func(b *builder, s *Statement) {
 		b.bare(s)
 		b.enter(peerBlock, s)
 	}},
 	{"unicast_ttl", Checked, "0 to 255", integer(0, 255, func(b *builder) *int { return &instance(b).UnicastTTL })},
 	{"unicast_fault_no_peer", Checked, "FAULT without peers, not multicast", mark(func(b *builder) *bool { return &instance(b).FaultNoPeer })},
-	{"check_unicast_src", Checked, "adverts of others than peers are dropped", unicast(mark(func(b *builder) *bool { return &instance(b).CheckSource }))},
+	{"check_unicast_src", Acted, "adverts of others than peers are dropped", unicast(mark(func(b *builder) *bool { return &instance(b).CheckSource }))},
 	{"old_unicast_checksum", Checked, "version 3's checksum as keepalived up to 1.3.6 had it; never: not found out", unicast((*builder).readOldChecksum)},
 }
 

@@ -55,7 +55,7 @@ var (
 func trackRows(at func(*builder) *Track) []row {
 	track := func(t *tracker, remark string, list func(*Track) *[]Tracked) row {
 		kind := &blockKind{name: t.keyword, word: func(b *builder, s *Statement) { b.readTracked(t, s, list(at(b))) }}
-		return row{t.keyword, Checked, remark, func(b *builder, s *Statement) {
+		return row{t.keyword, Acted, remark, func(b *builder, s *Statement) {
 			b.bare(s)
 			b.enter(kind, s)
 		}}

@@ -67,6 +67,7 @@ var counters = []struct {
 	{directorOutcomeOUTCOME_DROP_OVERLOAD, Counter{Name: "overload", Verdict: verdictDrop, Help: "one of so many new connections, by the tune drop_packet"}},
 	{directorOutcomeOUTCOME_DROP_ACCESS, Counter{Name: "access", Verdict: verdictDrop, Help: "an access rule denies it: see drover acl list"}},
 	{directorOutcomeOUTCOME_DROP_LIMIT, Counter{Name: "limit", Verdict: verdictDrop, Help: "its source begins more connections than drover acl limit allows"}},
+	{directorOutcomeOUTCOME_DROP_LEASE, Counter{Name: "lease", Verdict: verdictDrop, Help: "a question for a VIP's MAC, and the director that has the VIP is dead or stands still"}},
 	{directorOutcomeOUTCOME_DROP_INTERNAL, Counter{Name: "internal", Verdict: verdictDrop, Help: "a defect of Drover's: please report it"}},
 }
 

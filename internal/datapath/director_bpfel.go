@@ -396,8 +396,9 @@ const (
 	directorOutcomeOUTCOME_DROP_OVERLOAD        directorOutcome = 36
 	directorOutcomeOUTCOME_DROP_ACCESS          directorOutcome = 37
 	directorOutcomeOUTCOME_DROP_LIMIT           directorOutcome = 38
-	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 39
-	directorOutcomeOUTCOMES                     directorOutcome = 40
+	directorOutcomeOUTCOME_DROP_LEASE           directorOutcome = 39
+	directorOutcomeOUTCOME_DROP_INTERNAL        directorOutcome = 40
+	directorOutcomeOUTCOMES                     directorOutcome = 41
 )
 
 type directorPath struct {
@@ -643,6 +644,7 @@ const (
 	directorMapHeldFragments     = "held_fragments"
 	directorMapHostMarks         = "host_marks"
 	directorMapIngressMacs       = "ingress_macs"
+	directorMapLeases            = "leases"
 	directorMapLocalities        = "localities"
 	directorMapMarkRules         = "mark_rules"
 	directorMapNeighbours        = "neighbours"
@@ -804,6 +806,7 @@ type directorMapSpecs struct {
 	HeldFragments  *ebpf.MapSpec `ebpf:"held_fragments"`
 	HostMarks      *ebpf.MapSpec `ebpf:"host_marks"`
 	IngressMacs    *ebpf.MapSpec `ebpf:"ingress_macs"`
+	Leases         *ebpf.MapSpec `ebpf:"leases"`
 	Localities     *ebpf.MapSpec `ebpf:"localities"`
 	MarkRules      *ebpf.MapSpec `ebpf:"mark_rules"`
 	Neighbours     *ebpf.MapSpec `ebpf:"neighbours"`
@@ -889,6 +892,7 @@ type directorMaps struct {
 	HeldFragments  *ebpf.Map `ebpf:"held_fragments"`
 	HostMarks      *ebpf.Map `ebpf:"host_marks"`
 	IngressMacs    *ebpf.Map `ebpf:"ingress_macs"`
+	Leases         *ebpf.Map `ebpf:"leases"`
 	Localities     *ebpf.Map `ebpf:"localities"`
 	MarkRules      *ebpf.Map `ebpf:"mark_rules"`
 	Neighbours     *ebpf.Map `ebpf:"neighbours"`
@@ -941,6 +945,7 @@ func (m *directorMaps) Close() error {
 		m.HeldFragments,
 		m.HostMarks,
 		m.IngressMacs,
+		m.Leases,
 		m.Localities,
 		m.MarkRules,
 		m.Neighbours,

@@ -11,6 +11,7 @@ const (
 	usesAnyPort   = 0x10
 	usesLocal     = 0x20
 	usesHostMarks = 0x40
+	usesLeases    = 0x80
 )
 
 const ftpPort = 21

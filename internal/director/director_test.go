@@ -27,6 +27,7 @@ type scene struct {
 	refuse error // of the next load
 	table  fakeTable
 	store  Store
+	router Router
 	told   []Event
 
 	director *Director
@@ -52,8 +53,9 @@ func (s *scene) run() {
 			_, err := s.table.Service(k)
 			return err
 		},
-		Tell: s,
-		Log:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Router: s.router,
+		Tell:   s,
+		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	go func() { s.ended <- s.director.Run(ctx, func() {}, func() {}) }()
 	synctest.Wait()

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"drover/internal/announce"
 	"drover/internal/config"
@@ -18,8 +19,11 @@ import (
 
 // Options are what a Router stands on.
 type Options struct {
-	// Standby tells the data path that another host has a VIP, or that it is here; nil: there is no data path.
-	Standby func(vip netip.Addr, standby bool) error
+	// Standby tells the data path that another host has a VIP, or that it is here, for so long if that is not renewed; nil: there
+	// is no data path.
+	Standby func(vip netip.Addr, standby bool, lasts time.Duration) error
+	// Renew renews such leases; nil: there are none.
+	Renew func(vips []netip.Addr, lasts time.Duration) error
 	// Tell is called with each change of state, and must not wait.
 	Tell func(vrrp.Change)
 	Log  *slog.Logger
@@ -36,6 +40,8 @@ type Router struct {
 	instances []config.Instance
 	vips      map[netip.Addr]bool // of the instances in force
 	watched   []string            // interfaces
+
+	renewFailed bool // the last time, which was said
 }
 
 // New gives a router without virtual routers.
@@ -48,6 +54,7 @@ func New(o Options) *Router {
 		},
 		Own:   r.keeper.Own,
 		Again: r.keeper.Again,
+		Lives: r.lives,
 		Tell:  o.Tell,
 		Log: func(name, text string) {
 			if name != "" {
@@ -124,20 +131,48 @@ func (r *Router) owned(h *announce.Holding, own bool) {
 	}
 	r.mu.Lock()
 	vips := r.vips
+	var lasts time.Duration // until the first renewal, which is the next advert's
+	if i := slices.IndexFunc(r.instances, func(in config.Instance) bool { return in.Name == h.Name }); own && i >= 0 {
+		lasts = time.Duration(r.instances[i].DownTimerAdverts+1) * r.instances[i].Advert
+	}
 	r.mu.Unlock()
 	for _, a := range h.Addresses {
 		addr := a.Prefix.Addr()
 		// One that no virtual router has any more is again as one that nothing was said of: active.
-		if err := r.options.Standby(addr, !own && vips[addr]); err != nil {
+		if err := r.options.Standby(addr, !own && vips[addr], lasts); err != nil {
 			r.options.Log.Error("the data path is not told who has a VIP", "vip", addr, "error", err)
 		}
 	}
 }
 
+// lives is called after each advert of a MASTER.
+func (r *Router) lives(name string, lasts time.Duration) {
+	if r.options.Renew == nil {
+		return
+	}
+	r.mu.Lock()
+	i := slices.IndexFunc(r.instances, func(in config.Instance) bool { return in.Name == name })
+	var vips []netip.Addr
+	if i >= 0 {
+		for _, v := range slices.Concat(r.instances[i].VIPs, r.instances[i].Excluded) {
+			vips = append(vips, v.Prefix.Addr())
+		}
+	}
+	failed := r.renewFailed
+	r.mu.Unlock()
+	err := r.options.Renew(vips, lasts)
+	if err != nil && !failed {
+		r.options.Log.Warn("the data path is not told that this director lives: if it dies, its VIPs are answered for on", "error", err)
+	}
+	r.mu.Lock()
+	r.renewFailed = err != nil
+	r.mu.Unlock()
+}
+
 // instanceOf gives a virtual router as its machine is told.
 func instanceOf(in *config.Instance, c *config.Config) vrrp.Instance {
 	out := vrrp.Instance{
-		Name: in.Name, Interface: in.Interface, Six: in.Family == lvs.IPv6, Group: in.Multicast, NoPseudo: in.ChecksumAsV2, Deaf: in.IgnoreAdverts,
+		Name: in.Name, Interface: in.Interface, Six: in.Family == lvs.IPv6, Group: in.Multicast, NoPseudo: in.ChecksumAsV2, Deaf: in.IgnoreAdverts, Untracked: in.DontTrackDevice,
 		Settings: vrrp.Settings{
 			Version: in.Version, Priority: in.Priority, StartMaster: in.Master, Interval: in.Advert, DownAdverts: in.DownTimerAdverts,
 			NoPreempt: in.NoPreempt, PreemptDelay: in.PreemptDelay, HigherSend: in.HigherSend, LowerQuiet: in.LowerNoAdvert, Source: in.Source,

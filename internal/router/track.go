@@ -279,6 +279,9 @@ func (t *trackers) tellAll() {
 // judge gives an instance's priority, and by what has failed why it is in FAULT.
 func (t *trackers) judge(in *config.Instance) (priority int, faults map[string]string) {
 	priority, faults = in.Priority, map[string]string{}
+	if in.Auth != nil && in.Auth.AH {
+		faults["auth_type"] = "auth_type AH is not there yet"
+	}
 	tracks := []*config.Track{&in.Track}
 	for i := range t.config.VRRP.Groups {
 		if g := &t.config.VRRP.Groups[i]; slices.Contains(g.Members, in.Name) {

@@ -28,6 +28,9 @@ func (r *Runner) send(x *router, priority uint8) {
 		}
 	}
 	x.stats.Sent++
+	if r.options.Lives != nil && priority > 0 {
+		r.options.Lives(x.Name, x.machine.downInterval())
+	}
 	if priority == 0 {
 		x.stats.ZeroSent++
 	}

@@ -18,6 +18,7 @@ type Instance struct {
 	Group     netip.Addr // adverts go there, unless there are Peers
 	NoPseudo  bool       // the checksum is without a pseudo header (v3_checksum_as_v2)
 	SyncGroup string     // or empty
+	Untracked bool       // it may be MASTER while its interface is down (dont_track_primary)
 	// Deaf has who owns the addresses heed no adverts (owner_ignore_adverts).
 	Deaf bool
 }
@@ -65,6 +66,8 @@ type Options struct {
 	// Own is told whether this host has the addresses of a virtual router, and Again that it is to say so once more.
 	Own   func(name string, own bool)
 	Again func(name string)
+	// Lives is called when a MASTER has sent an advert: for how long others keep still from now on. nil: nobody is told.
+	Lives func(name string, lasts time.Duration)
 	Tell  func(Change)
 	Log   func(name, text string) // for what is no Change; name may be empty
 }

@@ -133,7 +133,7 @@ func (r *Runner) lookAt(x *router) {
 func (r *Runner) openFor(x *router) error {
 	link := r.links[x.Interface]
 	key := wireKey{x.Interface, x.Six}
-	if !link.Up {
+	if !link.Up && (!x.Untracked || link.Reason == LinkGone) {
 		if w := r.wires[key]; w != nil && link.Reason == LinkGone {
 			w.conn.Close()
 			delete(r.wires, key)

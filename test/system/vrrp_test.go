@@ -212,6 +212,34 @@ func TestVRRPPairs(t *testing.T) {
 	}
 }
 
+// hangs has a director stand still: after a down interval it answers nobody who asks for its VIP's MAC, and it forwards what comes
+// all the same. When it goes on, it answers again.
+func (c *cluster) hangs(p lab.Process) {
+	c.t.Helper()
+	s := c.openAll(lab.V4, 1)[0]
+	c.signal(p, unix.SIGSTOP)
+	defer c.signal(p, unix.SIGCONT)
+	time.Sleep(time.Second) // the down interval is 0.7 s
+	if err := s.post(1000); err != nil {
+		c.t.Errorf("a session while the director stands still: %v", err)
+	}
+	before := c.counter("drop", "lease")
+	c.run(lab.Gate, "ip neigh flush to 192.0.2.100")
+	if server, err := c.askFrom(lab.Client, c.vip(lab.V4, 80), 2*time.Second); err == nil {
+		c.t.Errorf("the VIP was found while the director stood still: %s answers", server)
+	}
+	if n := c.counter("drop", "lease") - before; n == 0 {
+		c.t.Error("no question was dropped")
+	}
+	c.signal(p, unix.SIGCONT)
+	eventually(c.t, 5*time.Second, func() string {
+		if _, err := c.askFrom(lab.Client, c.vip(lab.V4, 80), time.Second); err != nil {
+			return "the director goes on: " + err.Error()
+		}
+		return ""
+	})
+}
+
 // TestVIPByVRRP: a director with a virtual router has the VIP, and balances its packets, only while it is MASTER.
 func TestVIPByVRRP(t *testing.T) {
 	t.Parallel()
@@ -265,6 +293,7 @@ func TestVIPByVRRP(t *testing.T) {
 		t.Fatal(err)
 	}
 	state("MASTER")
+	c.hangs(c.process(lab.Director))
 	c.signal(c.process(lab.Director), unix.SIGTERM)
 	eventually(t, 5*time.Second, func() string {
 		return c.run(lab.Director, "ip -o address show dev eth0 to 192.0.2.100")

@@ -8,6 +8,7 @@
 #include "existing.h"
 #include "fragments.h"
 #include "hold.h"
+#include "lease.h"
 #include "limit.h"
 #include "locality.h"
 #include "make_error.h"
@@ -99,6 +100,8 @@ static __always_inline int direct(struct xdp_md *ctx, struct packet *p)
 		return hand_on_packet(ctx, p, STAGE_FRAGMENT);
 	case PARSED_ARP:
 		hear_arp(ctx);
+		if (asks_lapsed_arp(ctx))
+			return finish(OUTCOME_DROP_LEASE, XDP_DROP);
 		return finish(OUTCOME_PASS_OTHER, XDP_PASS);
 	case PARSED_PROTOCOL:
 		return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
@@ -299,8 +302,11 @@ STAGE(icmp)
 		return finish(OUTCOME_PASS_MALFORMED, XDP_PASS);
 	if (is_error(s->packet.family, *type))
 		return relay_error(ctx, &s->packet);
-	if (s->packet.family == FAMILY_V6)
+	if (s->packet.family == FAMILY_V6) {
 		hear_advertisement(ctx);
+		if (asks_lapsed_ndp(ctx))
+			return finish(OUTCOME_DROP_LEASE, XDP_DROP);
+	}
 	return finish(OUTCOME_PASS_PROTOCOL, XDP_PASS);
 }
 

@@ -42,6 +42,15 @@ struct {
 	__type(value, __u32); /* 1 */
 } standby SEC(".maps"); /* Go */
 
+/* Until when the daemon of a virtual router answers for a VIP, by CLOCK_BOOTTIME: lease.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_SERVICES);
+	__type(key, union addr);
+	__type(value, __u64); /* ns */
+} leases SEC(".maps"); /* Go */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -42,6 +42,7 @@ enum outcome {
 	OUTCOME_DROP_OVERLOAD,  /* drop_packet: one of so many new connections */
 	OUTCOME_DROP_ACCESS,   /* an access rule denies it */
 	OUTCOME_DROP_LIMIT,    /* its source begins too many connections */
+	OUTCOME_DROP_LEASE,    /* a question for a VIP's MAC, and the daemon that has the VIP is dead */
 	OUTCOME_DROP_INTERNAL,  /* a map or stage is missing: a defect of ours */
 	OUTCOMES,
 };

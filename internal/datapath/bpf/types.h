@@ -510,6 +510,7 @@ struct access_reason {
 #define USES_FTP 0x8      /* there is a service on port 21 */
 #define USES_ANY_PORT 0x10 /* there is a service on port 0 */
 #define USES_LOCAL 0x20   /* there is a server on this host, by NAT */
+#define USES_LEASES 0x80      /* there is a VIP of a virtual router */
 #define USES_HOST_MARKS 0x40 /* there is a firewall mark's service: marks of packets made here count */
 
 #define WATCH_TRACE 0x1
