@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -172,12 +173,13 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 		standby, renew = nil, nil
 	}
 	var d *director.Director
+	routers := router.New(router.Options{Standby: standby, Renew: renew, Tell: func(c vrrp.Change) { d.Changed(c) }, Log: logger})
 	d = director.New(director.Options{
 		Load:   loader.load,
 		Open:   func() (director.Table, error) { return openForDirector(env, f, first) },
 		Look:   lookForService,
 		Keep:   director.Store{Path: state, Boot: bootID()},
-		Router: router.New(router.Options{Standby: standby, Renew: renew, Tell: func(c vrrp.Change) { d.Changed(c) }, Log: logger}),
+		Router: routers,
 		Tell:   teller,
 		Log:    logger,
 	})
@@ -185,6 +187,7 @@ func serveDirector(ctx context.Context, env *environment, f *directorFlags, logg
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go handleSignals(ctx, stop, d, supervisor)
+	go writeDumps(ctx, routers, logger)
 	go func() {
 		if err := api.Serve(ctx, l, server.Handler()); err != nil && ctx.Err() == nil {
 			logger.Error("the API has ended: commands can't reach the director", "error", err)
@@ -221,6 +224,51 @@ func handleSignals(ctx context.Context, stop func(), d *director.Director, super
 			supervisor.Ready()
 		}
 	}
+}
+
+// rtmin2 is SIGRTMIN+2 as the C library counts, which keeps the first two for itself.
+const rtmin2 = unix.Signal(36)
+
+// writeDumps writes keepalived's files of its virtual routers at its signals: exporters send them, and read the files.
+func writeDumps(ctx context.Context, routers *router.Router, logger *slog.Logger) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGUSR2, rtmin2)
+	defer signal.Stop(signals)
+	for {
+		path, write := "/tmp/keepalived.stats", routers.WriteStats
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-signals:
+			if s == rtmin2 {
+				path, write = "/tmp/keepalived.json", routers.WriteJSON
+			}
+		}
+		var text bytes.Buffer
+		err := write(&text)
+		if err == nil {
+			err = writeDump(path, text.Bytes())
+		}
+		if err != nil {
+			logger.Error("a dump is not written", "file", path, "error", err)
+		}
+	}
+}
+
+// writeDump puts a new file in the place of an old one: others can write to the folder, and who reads finds a whole file.
+func writeDump(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".keepalived-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // serveMetrics answers Prometheus on a loopback port.

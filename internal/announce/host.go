@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/mdlayher/packet"
@@ -110,12 +111,22 @@ func (Host) Rule(words []string, add bool) error {
 
 // ip runs iproute2. What says that it is done already is no failure.
 func ip(words []string, done string) error {
+	if slices.ContainsFunc(words, isIPv6) {
+		words = append([]string{"-6"}, words...)
+	}
 	out, err := exec.Command("ip", words...).CombinedOutput()
 	if err == nil || done != "" && strings.Contains(string(out), done) {
 		return nil
 	}
 	text, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	return fmt.Errorf("ip %s: %w: %s", strings.Join(words, " "), err, text)
+}
+
+// isIPv6 tells of a word whether it is an address or prefix of IPv6: ip takes others for IPv4.
+func isIPv6(word string) bool {
+	addr, _, _ := strings.Cut(word, "/")
+	a, err := netip.ParseAddr(addr)
+	return err == nil && a.Is6()
 }
 
 // Announce sends a gratuitous ARP or an unsolicited neighbour advertisement.

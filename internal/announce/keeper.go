@@ -65,8 +65,9 @@ type Keeper struct {
 	options Options
 	changed chan struct{}
 
-	mu     sync.Mutex
+	mu     sync.Mutex // protects what follows
 	wanted []*wish
+	tell   bool // Owned is to be called for each holding
 
 	held []*held // the goroutine of Run alone has it
 }
@@ -121,6 +122,14 @@ func (k *Keeper) Own(name string, own bool) { k.each(name, func(w *wish) { w.own
 // Again has the neighbours told once more.
 func (k *Keeper) Again(name string) { k.each(name, func(w *wish) { w.again = true }) }
 
+// Refresh has Owned called for each holding as it is now: who is told has forgotten.
+func (k *Keeper) Refresh() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tell = true
+	k.wake()
+}
+
 func (k *Keeper) each(name string, f func(*wish)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -161,7 +170,7 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // settle brings the kernel to what is wanted, and gives when there is something to do again.
 func (k *Keeper) settle(now time.Time) (next time.Time) {
-	wanted := k.take()
+	wanted, tell := k.take()
 	before := k.held
 	k.held = nil
 	for _, w := range wanted {
@@ -175,6 +184,9 @@ func (k *Keeper) settle(now time.Time) (next time.Time) {
 		}
 		k.held = append(k.held, h)
 		k.bring(h, &w, now)
+		if tell && k.options.Owned != nil {
+			k.options.Owned(&h.Holding, h.own)
+		}
 	}
 	for _, h := range before {
 		if h.own {
@@ -190,15 +202,15 @@ func (k *Keeper) settle(now time.Time) (next time.Time) {
 	return next
 }
 
-func (k *Keeper) take() []wish {
+func (k *Keeper) take() (all []wish, tell bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var all []wish
+	tell, k.tell = k.tell, false
 	for _, w := range k.wanted {
 		all = append(all, *w)
 		w.again = false
 	}
-	return all
+	return all, tell
 }
 
 // bring brings one holding to what is wanted.

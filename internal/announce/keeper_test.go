@@ -190,6 +190,17 @@ func TestKeeper(t *testing.T) {
 			},
 		},
 		{
+			"who is told has forgotten", "0.0 " + left + entered + "VI_1 true\n" +
+				"2.0 route false [default]\n2.0 delete 192.0.2.100/32\nVI_1 false",
+			func(k *Keeper, _ *fakeKernel) {
+				k.Set([]Holding{holding()})
+				wait(1.5)
+				k.Own("VI_1", true)
+				wait(0.5)
+				k.Refresh()
+			},
+		},
+		{
 			"a reload with another address, while it is here", "0.0 " + left + entered +
 				"2.0 delete 192.0.2.100/32\nVI_1 true\n2.0 add 192.0.2.101/32\n2.0 route true [default]\n" +
 				"3.0 route false [default]\n3.0 delete 192.0.2.101/32\nVI_1 false",

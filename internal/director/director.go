@@ -60,6 +60,8 @@ type Router interface {
 	Run(context.Context)
 	Set(*config.Config)
 	Status() []vrrp.Status
+	// Refresh is called when the data path was made anew: it knows of no VIP then.
+	Refresh()
 }
 
 // A Teller tells others of events: programs, pipes, mail, web hooks.
@@ -250,6 +252,10 @@ func (d *Director) look(now time.Time) {
 			}
 			d.managed = map[lvs.ServiceKey][]destinationAddr{}
 			d.touchAll()
+			d.settle()
+			if d.options.Router != nil {
+				d.options.Router.Refresh()
+			}
 		}
 		return // one stands for all
 	}

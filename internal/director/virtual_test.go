@@ -25,6 +25,7 @@ func (r *fakeRouter) Run(ctx context.Context) {
 	r.tell(vrrp.Change{Name: "VI_1", From: vrrp.Master, To: vrrp.Init, Priority: 150, Why: "stopped"})
 	r.ended = true
 }
+func (r *fakeRouter) Refresh()           {}
 func (r *fakeRouter) Set(*config.Config) { r.sets++ }
 func (r *fakeRouter) Status() []vrrp.Status {
 	return []vrrp.Status{{Instance: vrrp.Instance{Name: "VI_1", Settings: vrrp.Settings{Priority: 150}}, State: vrrp.Master, Priority: 140}}

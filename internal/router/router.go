@@ -124,6 +124,9 @@ func (r *Router) Set(c *config.Config) {
 // Status gives what is known of each virtual router.
 func (r *Router) Status() []vrrp.Status { return r.runner.Status() }
 
+// Refresh tells the data path of all VIPs once more: it was made anew.
+func (r *Router) Refresh() { r.keeper.Refresh() }
+
 // owned is called by the keeper before a holding's addresses come, and after they have gone.
 func (r *Router) owned(h *announce.Holding, own bool) {
 	if r.options.Standby == nil {
@@ -214,10 +217,25 @@ func holdingOf(in *config.Instance) announce.Holding {
 		h.Addresses = append(h.Addresses, a)
 	}
 	for _, x := range in.Routes {
-		h.Routes = append(h.Routes, x.Words)
+		h.Routes = append(h.Routes, wordsOfIP(x.Words))
 	}
 	for _, x := range in.Rules {
-		h.Rules = append(h.Rules, x.Words)
+		h.Rules = append(h.Rules, wordsOfIP(x.Words))
 	}
 	return h
+}
+
+// wordsOfIP gives a line of virtual_routes or virtual_rules without the words that are VRRP's own, not ip's.
+func wordsOfIP(words []string) []string {
+	var out []string
+	for i := 0; i < len(words); i++ {
+		switch words[i] {
+		case "no_track", "no-track":
+		case "track_group":
+			i++ // and its name
+		default:
+			out = append(out, words[i])
+		}
+	}
+	return out
 }

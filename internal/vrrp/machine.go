@@ -72,6 +72,7 @@ type Machine struct {
 	failed   bool
 	due      time.Time // of the next advert as MASTER, of taking over as BACKUP
 	wants    bool      // it would be MASTER but for its group
+	givenUp  bool      // by the master, with priority 0
 	waited   bool      // for a master that may be there, after having been held up
 	begun    time.Time // when adverts of lower priority began; zero: they have not
 	rival    Rival
@@ -136,7 +137,7 @@ func (m *Machine) Begin(now time.Time) {
 func (m *Machine) Hear(now time.Time, a *Advert, source netip.Addr) {
 	switch m.state {
 	case Backup:
-		m.hearAsBackup(now, a, source)
+		m.hearAsBackup(now, a)
 	case Master:
 		m.hearAsMaster(now, a, source)
 	}
@@ -145,8 +146,9 @@ func (m *Machine) Hear(now time.Time, a *Advert, source netip.Addr) {
 	}
 }
 
-func (m *Machine) hearAsBackup(now time.Time, a *Advert, _ netip.Addr) {
+func (m *Machine) hearAsBackup(now time.Time, a *Advert) {
 	if a.Priority == 0 {
+		m.givenUp = true
 		m.due = now.Add(m.skew())
 		return
 	}
@@ -168,7 +170,7 @@ func (m *Machine) follow(now time.Time, a *Advert) {
 	if m.settings.Version == 3 {
 		m.rival.Interval = a.Interval
 	}
-	m.wants, m.waited = false, false
+	m.wants, m.waited, m.givenUp = false, false, false
 	m.due = now.Add(m.downInterval())
 }
 
@@ -212,7 +214,11 @@ func (m *Machine) Tick(now time.Time) {
 			return
 		}
 		m.wants = true
-		m.tryMaster(now, "no advert in time")
+		why := "no advert in time"
+		if m.givenUp {
+			why = "the master has given up"
+		}
+		m.tryMaster(now, why)
 	case Master:
 		m.send(uint8(m.priority))
 		if m.due = m.due.Add(m.settings.Interval); m.due.Before(now) {
@@ -255,7 +261,7 @@ func (m *Machine) send(priority uint8) {
 func (m *Machine) become(s State, why string) {
 	m.acts = append(m.acts, Act{Kind: Become, From: m.state, To: s, Why: why})
 	m.state = s
-	m.begun, m.waited = time.Time{}, false
+	m.begun, m.waited, m.givenUp = time.Time{}, false, false
 	if s != Master {
 		m.wants = false
 	}

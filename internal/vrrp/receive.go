@@ -19,8 +19,8 @@ type Datagram struct {
 // Expected is what the adverts of a virtual router must be like.
 type Expected struct {
 	VRID      uint8
-	Version   int           // a Runner takes both from the Settings
-	Interval  time.Duration //
+	Version   int // this and Interval a Runner takes from the Settings
+	Interval  time.Duration
 	Addresses []netip.Addr
 	Auth      AuthType
 	Password  [authSize]byte
@@ -46,7 +46,7 @@ type Stats struct {
 	Faults                       map[Fault]uint64
 }
 
-// isWarning tells a a Fault for which nothing is dropped.
+// isWarning tells of a Fault whether nothing is dropped for it.
 func isWarning(f Fault) bool { return f == FaultAddressList }
 
 // Check reads a datagram, in keepalived's order of checks: length, TTL, version, authentication, interval, checksum, unicast or

@@ -5,11 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"drover/internal/lab"
@@ -58,20 +60,20 @@ func newDuo(t *testing.T) *duo {
 func (d *duo) node(n string) string { return d.name + n }
 
 // start runs a director or keepalived on a host, with a vrrp_instance that has more in it.
-func (d *duo) start(n, program2, more string, priority int) {
+func (d *duo) start(n, who, more string, priority int) {
 	d.t.Helper()
 	file := filepath.Join(d.folder, n+".conf")
 	text := fmt.Sprintf("global_defs {\n router_id %s\n}\nvrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n priority %d\n%s\n}\n", n, priority, more)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		d.t.Fatal(err)
 	}
-	d.run(n, program2, file)
+	d.run(n, who, file)
 }
 
-func (d *duo) run(n, program2, file string) {
+func (d *duo) run(n, who, file string) {
 	d.t.Helper()
 	line := []string{"netns", "exec", d.node(n), program, "director", "-l", "-P", "-f", file}
-	if program2 == "keepalived" {
+	if who == "keepalived" {
 		pid := func(kind string) string { return filepath.Join(d.folder, n+"."+kind) }
 		line = []string{"netns", "exec", d.node(n), "keepalived", "-n", "-l", "-P", "-f", file, "-p", pid("pid"), "-r", pid("vrrp")}
 	}
@@ -212,6 +214,122 @@ func TestVRRPPairs(t *testing.T) {
 	}
 }
 
+// TestDumps: at keepalived's signals the director writes what keepalived writes, but for times and counts.
+func TestDumps(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	text := "global_defs {\n router_id dumps\n script_user root\n}\nvrrp_script good {\n script \"/usr/bin/true\"\n interval 1\n}\n" +
+		"vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n priority 150\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass secret12\n }\n" +
+		" track_script {\n good\n }\n preempt_delay 5\n virtual_ipaddress {\n 192.0.2.100/24\n 192.0.2.101 dev eth0 label eth0:1\n }\n virtual_ipaddress_excluded {\n 192.0.2.102\n }\n}\n" +
+		"vrrp_instance VI_2 {\n interface eth0\n virtual_router_id 52\n version 3\n advert_int 0.5\n nopreempt\n virtual_ipaddress {\n 192.0.2.103\n }\n}\n"
+	file := filepath.Join(d.folder, "dumps.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	volatile := regexp.MustCompile(`"last_transition":[0-9.]+|"advert_(sent|rcvd)":[0-9]+|(Sent|Received): \d+`)
+	// written gives both files.
+	written := func(who string) (json, stats string) {
+		d.run(high, who, file)
+		d.wants("192.0.2.103", high, who)
+		d.wants("192.0.2.101", high, who)
+		to := d.runs[high].Process.Pid
+		if who == "keepalived" {
+			pid, err := os.ReadFile(filepath.Join(d.folder, "high.vrrp"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if to, err = strconv.Atoi(strings.TrimSpace(string(pid))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read := func(path string, s unix.Signal) string {
+			_ = os.Remove(path)
+			if err := unix.Kill(to, s); err != nil {
+				t.Fatal(err)
+			}
+			var text []byte
+			eventually(t, 10*time.Second, func() string {
+				var err error
+				if text, err = os.ReadFile(path); err != nil || len(text) == 0 {
+					return fmt.Sprintf("%s: %v", path, err)
+				}
+				return ""
+			})
+			time.Sleep(200 * time.Millisecond) // keepalived writes it piece by piece
+			text, _ = os.ReadFile(path)
+			_ = os.Remove(path)
+			return strings.TrimSpace(volatile.ReplaceAllString(strings.ReplaceAll(string(text), `\/`, "/"), "…")) // JSON has both forms
+		}
+		json, stats = read("/tmp/keepalived.json", 36), read("/tmp/keepalived.stats", unix.SIGUSR2)
+		d.end(high, unix.SIGTERM)
+		return json, stats
+	}
+	kj, ks := written("keepalived")
+	dj, ds := written("drover")
+	if diff := gocmp.Diff(strings.Split(kj, ","), strings.Split(dj, ",")); diff != "" {
+		t.Errorf("JSON (-keepalived +drover):\n%s", diff)
+	}
+	if diff := gocmp.Diff(ks, ds); diff != "" {
+		t.Errorf("counters (-keepalived +drover):\n%s", diff)
+	}
+}
+
+// TestVRRPGroup: two virtual routers in a sync group, one of IPv6, are MASTER together, with routes, rules and programs; a script that
+// fails takes both away, and back.
+func TestVRRPGroup(t *testing.T) {
+	t.Parallel()
+	d := newDuo(t)
+	bad, told := filepath.Join(d.folder, "bad"), filepath.Join(d.folder, "told")
+	program := filepath.Join(d.folder, "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"$*\" >> "+told+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "global_defs {\n script_user root\n}\nvrrp_script good {\n script \"/usr/bin/test ! -e " + bad + "\"\n interval 1\n fall 2\n}\n" +
+		"vrrp_sync_group VG {\n group {\n VI_1\n VI_2\n }\n notify " + program + "\n}\n" +
+		"vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n version 3\n advert_int 0.1\n track_script {\n good\n }\n notify " + program + "\n" +
+		" virtual_ipaddress {\n 192.0.2.100/32\n }\n virtual_routes {\n 198.51.100.0/24 via 192.0.2.254 dev eth0 no_track\n }\n" +
+		" virtual_rules {\n from 192.0.2.100 table 100 priority 1234\n }\n}\n" +
+		"vrrp_instance VI_2 {\n interface eth0\n virtual_router_id 52\n version 3\n advert_int 0.1\n virtual_ipaddress {\n fe80::100/64\n 2001:db8::100/128\n }\n" +
+		" virtual_routes {\n 2001:db8:9::/64 via fe80::9 dev eth0\n }\n}\n"
+	file := filepath.Join(d.folder, "group.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	has := func(want bool, when string) {
+		t.Helper()
+		for _, line := range []string{"-o address show to 192.0.2.100", "-o address show to 2001:db8::100", "route show 198.51.100.0/24", "rule show priority 1234", "-6 route show 2001:db8:9::/64"} {
+			eventually(t, 15*time.Second, func() string {
+				out, err := exec.Command("ip", append([]string{"-n", d.node(high)}, strings.Fields(line)...)...).CombinedOutput()
+				if err != nil || (len(out) > 0) != want {
+					return fmt.Sprintf("%s: ip %s: %v, %q", when, line, err, out)
+				}
+				return ""
+			})
+		}
+	}
+	d.run(high, "drover", file)
+	has(true, "MASTER")
+	if err := os.WriteFile(bad, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	has(false, "the script fails")
+	if err := os.Remove(bad); err != nil {
+		t.Fatal(err)
+	}
+	has(true, "it is well again")
+	d.end(high, unix.SIGTERM)
+	has(false, "stopped")
+	got, err := os.ReadFile(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"INSTANCE VI_1 MASTER 100\n", "INSTANCE VI_1 FAULT 100\n", "GROUP VG MASTER 0\n", "GROUP VG FAULT 0\n", "INSTANCE VI_1 STOP 100\n"} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("the programs were not told %q:\n%s", want, got)
+		}
+	}
+}
+
 // hangs has a director stand still: after a down interval it answers nobody who asks for its VIP's MAC, and it forwards what comes
 // all the same. When it goes on, it answers again.
 func (c *cluster) hangs(p lab.Process) {
@@ -282,6 +400,13 @@ func TestVIPByVRRP(t *testing.T) {
 		}
 		if out := c.run(lab.Director, "ip -o address show dev eth0 to 192.0.2.100"); out != "" {
 			return "in FAULT, with the VIP: " + out
+		}
+		return ""
+	})
+	c.run(lab.Director, "drover datapath unload")
+	eventually(t, 15*time.Second, func() string { // the director puts its services back, and says again who has the VIP
+		if text, err := c.try(lab.Director, "drover datapath vip"); err != nil || !strings.Contains(text, "standby") {
+			return fmt.Sprintf("the data path was made anew, and says %q, %v", text, err)
 		}
 		return ""
 	})
