@@ -215,20 +215,20 @@ func (k *Keeper) take() (all []wish, tell bool) {
 
 // bring brings one holding to what is wanted.
 func (k *Keeper) bring(h *held, w *wish, now time.Time) {
-	k.drop(h, w)
+	changed := k.drop(h, w)
 	h.Holding = w.Holding
 	switch {
 	case !w.own && h.own:
 		k.leave(h)
 		h.own, h.plan = false, nil
 	case w.own && (!h.own || !h.whole):
-		first := !h.own || len(h.plan) == 0
+		news := !h.own || changed
 		h.own = true
 		if k.options.Owned != nil {
 			k.options.Owned(&h.Holding, true)
 		}
 		k.enter(h)
-		if first {
+		if news {
 			h.plan = planned(&h.Timing, now)
 		}
 	case w.own && k.addresses(h): // somebody has taken one away, and with it routes
@@ -254,10 +254,10 @@ func planned(t *Timing, now time.Time) []tell {
 	return plan
 }
 
-// drop takes away what a holding that is here has no longer.
-func (k *Keeper) drop(h *held, w *wish) {
+// drop takes away what a holding that is here has no longer, and tells whether its addresses are others.
+func (k *Keeper) drop(h *held, w *wish) (changed bool) {
 	if !h.own {
-		return
+		return false
 	}
 	for _, a := range h.Addresses {
 		if !slices.Contains(w.Addresses, a) {
@@ -268,8 +268,10 @@ func (k *Keeper) drop(h *held, w *wish) {
 	k.words(h, gone(h.Rules, w.Rules), k.options.Kernel.Rule, false)
 	k.words(h, gone(h.Routes, w.Routes), k.options.Kernel.Route, false)
 	for _, a := range w.Addresses {
-		h.whole = h.whole && slices.Contains(h.Addresses, a)
+		changed = changed || !slices.Contains(h.Addresses, a)
 	}
+	h.whole = h.whole && !changed
+	return changed
 }
 
 func gone(old, left [][]string) [][]string {

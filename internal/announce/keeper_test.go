@@ -203,7 +203,7 @@ func TestKeeper(t *testing.T) {
 		{
 			"a reload with another address, while it is here", "0.0 " + left + entered +
 				"2.0 delete 192.0.2.100/32\nVI_1 true\n2.0 add 192.0.2.101/32\n2.0 route true [default]\n" +
-				"3.0 route false [default]\n3.0 delete 192.0.2.101/32\nVI_1 false",
+				"2.0 announce 192.0.2.101/32\n2.0 announce 192.0.2.101/32\n3.0 route false [default]\n3.0 delete 192.0.2.101/32\nVI_1 false",
 			func(k *Keeper, _ *fakeKernel) {
 				k.Set([]Holding{holding()})
 				wait(1.5)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"time"
 )
@@ -175,8 +176,12 @@ func (r *Runner) settleFaults(x *router) {
 func (r *Runner) read(key wireKey, w *wire) {
 	for {
 		d, err := w.conn.Receive()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // of the interface, which may come back
+			time.Sleep(moment)
+			continue
 		}
 		select {
 		case r.datagrams <- arrival{key, w, d}:
