@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,4 +110,19 @@ virtual_server 192.0.2.100 80 {
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// TestLoadAtOnce: a reload and a plan may read files at the same time.
+func TestLoadAtOnce(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "virtual_server 192.0.2.1 80 {\n real_server 192.0.2.2 80 {\n HTTP_GET {\n url {\n path /\n }\n }\n }\n}\nvrrp_instance V {\n virtual_ipaddress {\n 192.0.2.1\n }\n}\n")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, _, err := Load(file, Options{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }

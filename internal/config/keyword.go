@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Status is what becomes of a keyword.
@@ -36,12 +37,13 @@ type blockKind struct {
 	// free blocks have words of their own in the place of keywords, as names and addresses; word reads such a line.
 	word reader1
 
+	once  sync.Once // several files may be read at once
 	index map[string]*row
 }
 
 // find gives the row of a keyword.
 func (k *blockKind) find(keyword string) *row {
-	if k.index == nil {
+	k.once.Do(func() {
 		k.index = map[string]*row{}
 		for _, kind := range append([]*blockKind{k}, k.more...) {
 			for i := range kind.rows {
@@ -52,7 +54,7 @@ func (k *blockKind) find(keyword string) *row {
 				}
 			}
 		}
-	}
+	})
 	return k.index[keyword]
 }
 
